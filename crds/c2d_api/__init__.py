@@ -1,0 +1,1 @@
+"""The contract that operator, provider and pods share: resources, workspace, exits, addresses."""

@@ -1,0 +1,310 @@
+"""The ComputeJob resource as frozen dataclasses; `crds/computejob.yaml` is its schema.
+
+The API server has checked a body against the schema before it gets here, so parsing only
+names things. `status` is parsed as the operator wrote it; what is absent has its default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from c2d_api.computeenvironment import Terms
+from c2d_api.times import parse_time
+
+GROUP = "computetodata.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "ComputeJob"
+
+JOB_LABEL = f"{GROUP}/job"
+JOB_UID_LABEL = f"{GROUP}/job-uid"
+PHASE_LABEL = f"{GROUP}/phase"
+ATTEMPT_LABEL = f"{GROUP}/attempt"
+ENVIRONMENT_LABEL = f"{GROUP}/environment"
+
+Json = Mapping[str, Any]
+ConditionStatus = Literal["True", "False", "Unknown"]
+StopReason = Literal["Requested", "AdminRequested", "OrderRemoved"]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a source: content given inline, or a URL to fetch it from."""
+
+    url: str | None = None
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    inline: str | None = None
+    sha256: str | None = None
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset of a job; `id` is a DID or a name."""
+
+    id: str
+    service_id: str
+    files: tuple[File, ...]
+    ddo: str | None = None
+
+
+@dataclass(frozen=True)
+class Container:
+    """The consumer's image and the shell line that starts the algorithm in it."""
+
+    image: str
+    tag: str | None
+    digest: str | None
+    entrypoint: str
+
+    @property
+    def reference(self) -> str:
+        """Name what the kubelet pulls; a digest outranks a tag."""
+        return f"{self.image}@{self.digest}" if self.digest else f"{self.image}:{self.tag}"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """The algorithm of a job: code from files or raw code, and where it runs."""
+
+    id: str
+    container: Container
+    raw_code: str | None = None
+    files: tuple[File, ...] = ()
+    ddo: str | None = None
+    custom_data: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Kubernetes quantities that a job asks for; None where the environment's default holds."""
+
+    cpu: str | None = None
+    memory: str | None = None
+    disk: str | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a ComputeJob asks for."""
+
+    environment: str
+    datasets: tuple[Dataset, ...]
+    algorithm: Algorithm
+    consumer: str | None = None
+    additional_viewers: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    max_duration: int | None = None
+    max_queue_duration: int | None = None
+    suspend: bool = False
+    stop: StopReason | None = None
+    ttl_seconds_after_finished: int | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One entry of `status.conditions`, as the API conventions define it."""
+
+    type: str
+    status: ConditionStatus
+    reason: str
+    message: str
+    last_transition_time: datetime
+    observed_generation: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the publisher reported: how many files, and the digest of their manifest."""
+
+    count: int
+    total_bytes: int
+    manifest_digest: str
+    files: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True)
+class Termination:
+    """How the algorithm's container ended."""
+
+    exit_code: int
+    oom_killed: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the operator has recorded; an empty one is that of a job never seen."""
+
+    conditions: tuple[Condition, ...] = ()
+    environment: Terms | None = None
+    claim_uid: str | None = None
+    algorithm_uid: str | None = None
+    algorithm_started: datetime | None = None
+    loading_attempt: int = 0
+    publishing_attempt: int = 0
+    termination: Termination | None = None
+    results: Results | None = None
+    start_time: datetime | None = None
+    resume_time: datetime | None = None
+    completion_time: datetime | None = None
+    observed_generation: int = 0
+
+    def condition(self, type_: str) -> Condition | None:
+        """Find a condition by its type."""
+        return next((c for c in self.conditions if c.type == type_), None)
+
+
+@dataclass(frozen=True)
+class ComputeJob:
+    """A ComputeJob: its identity, what it asks for, and what is recorded of it."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool
+    spec: Spec
+    status: Status
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+
+def parse_job(body: Json) -> ComputeJob:
+    """Turn the body of a ComputeJob, as the API server serves it, into its dataclass."""
+    meta = body["metadata"]
+    return ComputeJob(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=meta.get("generation", 1),
+        created=parse_time(meta["creationTimestamp"]),
+        deleting="deletionTimestamp" in meta,
+        spec=_spec(body["spec"]),
+        status=_status(body.get("status") or {}),
+    )
+
+
+def _spec(spec: Json) -> Spec:
+    resources = spec.get("resources") or {}
+    return Spec(
+        environment=spec["environment"],
+        consumer=spec.get("consumer"),
+        additional_viewers=tuple(spec.get("additionalViewers", ())),
+        datasets=tuple(_dataset(dataset) for dataset in spec.get("datasets", ())),
+        algorithm=_algorithm(spec["algorithm"]),
+        resources=Resources(
+            *(_quantity(resources.get(name)) for name in ("cpu", "memory", "disk"))
+        ),
+        max_duration=spec.get("maxDuration"),
+        max_queue_duration=spec.get("maxQueueDuration"),
+        suspend=spec.get("suspend", False),
+        stop=(spec.get("stop") or {}).get("reason"),
+        ttl_seconds_after_finished=spec.get("ttlSecondsAfterFinished"),
+    )
+
+
+def _quantity(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _dataset(dataset: Json) -> Dataset:
+    return Dataset(
+        id=dataset["id"],
+        service_id=dataset.get("serviceId", ""),
+        files=_files(dataset["source"]),
+        ddo=dataset.get("ddo"),
+    )
+
+
+def _files(source: Json) -> tuple[File, ...]:
+    return tuple(
+        File(
+            url=(entry.get("url") or {}).get("url"),
+            method=(entry.get("url") or {}).get("method", "GET"),
+            headers=tuple(
+                (header["name"], header["value"])
+                for header in (entry.get("url") or {}).get("headers", ())
+            ),
+            inline=(entry.get("inline") or {}).get("text"),
+            sha256=entry.get("sha256"),
+            max_bytes=entry.get("maxBytes"),
+        )
+        for entry in source["files"]
+    )
+
+
+def _algorithm(algorithm: Json) -> Algorithm:
+    container = algorithm["container"]
+    return Algorithm(
+        id=algorithm.get("id", ""),
+        container=Container(
+            container["image"],
+            container.get("tag"),
+            container.get("digest"),
+            container["entrypoint"],
+        ),
+        raw_code=algorithm.get("rawCode"),
+        files=_files(algorithm["source"]) if "source" in algorithm else (),
+        ddo=algorithm.get("ddo"),
+        custom_data=algorithm.get("customData"),
+        env=tuple((entry["name"], entry["value"]) for entry in algorithm.get("env", ())),
+    )
+
+
+def _status(status: Json) -> Status:
+    environment = status.get("environment")
+    algorithm = status.get("algorithm") or {}
+    attempts = status.get("attempts") or {}
+    termination = status.get("terminationDetails")
+    results = status.get("results")
+    return Status(
+        conditions=tuple(_condition(entry) for entry in status.get("conditions", ())),
+        environment=Terms.parse(environment) if environment else None,
+        claim_uid=(status.get("workspace") or {}).get("uid"),
+        algorithm_uid=algorithm.get("podUID"),
+        algorithm_started=_time(algorithm.get("startTime")),
+        loading_attempt=attempts.get("loading", 0),
+        publishing_attempt=attempts.get("publishing", 0),
+        termination=(
+            Termination(termination["exitCode"], termination["oomKilled"]) if termination else None
+        ),
+        results=(
+            Results(
+                results["count"],
+                results["totalBytes"],
+                results["manifestDigest"],
+                tuple(MappingProxyType(dict(file)) for file in results.get("files", ())),
+            )
+            if results
+            else None
+        ),
+        start_time=_time(status.get("startTime")),
+        resume_time=_time(status.get("resumeTime")),
+        completion_time=_time(status.get("completionTime")),
+        observed_generation=status.get("observedGeneration", 0),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return parse_time(text) if text else None
+
+
+def _condition(entry: Json) -> Condition:
+    return Condition(
+        entry["type"],
+        entry["status"],
+        entry["reason"],
+        entry.get("message", ""),
+        parse_time(entry["lastTransitionTime"]),
+        entry.get("observedGeneration", 0),
+    )

@@ -1,0 +1,84 @@
+"""What the operator tells its pods: one JSON document a pod, mounted from its annotation.
+
+Nothing in a task is secret: credentials are mounted from Secrets, never written here.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from c2d_api.computeenvironment import Address, Store
+from c2d_api.computejob import Dataset, File
+
+TASK_ANNOTATION = "computetodata.io/task"
+TASK_MOUNT = "/etc/c2d/task"
+TASK_FILE = "task.json"
+CREDENTIALS_MOUNT = "/etc/c2d/credentials"
+MAX_TASK_BYTES = 240 * 1024
+
+
+@dataclass(frozen=True)
+class LoaderTask:
+    """The assets of a job and the addresses that may be reached beside public ones."""
+
+    job: str
+    datasets: tuple[Dataset, ...]
+    algorithm_id: str
+    algorithm_files: tuple[File, ...]
+    raw_code: str | None
+    algorithm_ddo: str | None
+    custom_data: str | None
+    egress: tuple[Address, ...]
+
+    def encode(self) -> str:
+        """Write the task as JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class PublisherTask:
+    """Whose results these are and where they go."""
+
+    job: str
+    namespace: str
+    uid: str
+    owner: str | None
+    viewers: tuple[str, ...]
+    outcome: str
+    store: Store
+
+    def encode(self) -> str:
+        """Write the task as JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def decode_loader_task(text: str) -> LoaderTask:
+    """Read what `LoaderTask.encode` wrote."""
+    body = json.loads(text)
+    return LoaderTask(
+        job=body["job"],
+        datasets=tuple(
+            Dataset(d["id"], d["service_id"], _files(d["files"]), d["ddo"])
+            for d in body["datasets"]
+        ),
+        algorithm_id=body["algorithm_id"],
+        algorithm_files=_files(body["algorithm_files"]),
+        raw_code=body["raw_code"],
+        algorithm_ddo=body["algorithm_ddo"],
+        custom_data=body["custom_data"],
+        egress=tuple(Address(**address) for address in body["egress"]),
+    )
+
+
+def decode_publisher_task(text: str) -> PublisherTask:
+    """Read what `PublisherTask.encode` wrote."""
+    body = json.loads(text)
+    return PublisherTask(
+        **{**body, "viewers": tuple(body["viewers"]), "store": Store(**body["store"])}
+    )
+
+
+def _files(entries: list[dict[str, object]]) -> tuple[File, ...]:
+    return tuple(
+        File(**{**entry, "headers": tuple(tuple(pair) for pair in entry["headers"])})  # type: ignore[arg-type, attr-defined]  # asdict wrote exactly these fields
+        for entry in entries
+    )
