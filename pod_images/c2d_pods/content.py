@@ -1,0 +1,66 @@
+"""What a file must be to enter the workspace, and how its bytes get there."""
+
+import errno
+import os
+from typing import BinaryIO
+
+from c2d_api.computejob import File
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class TransferError(Exception):
+    """Why a file could not be had, in words that hold no URL."""
+
+
+class PermanentError(TransferError):
+    """It will not be had: trying again makes no difference."""
+
+
+class TransientError(TransferError):
+    """It was not had this time."""
+
+    def __init__(self, message: str, retry_after: float = 0) -> None:
+        """Keep the words, and how long the server asks to be left alone."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def room(target: BinaryIO) -> int:
+    """Tell how many bytes the volume still takes."""
+    disk = os.fstatvfs(target.fileno())
+    return disk.f_bavail * disk.f_frsize
+
+
+def judge_length(length: int, file: File, free: int | None = None) -> None:
+    """Refuse a file that is longer than it may be, or than the volume has room for."""
+    if file.max_bytes is not None and length > file.max_bytes:
+        raise PermanentError(f"it is longer than its limit of {file.max_bytes} bytes")
+    if free is not None and length > free:
+        raise PermanentError(
+            f"its {length} bytes do not fit on the job's volume, which has {free} free: ask for"
+            " more disk"
+        )
+
+
+def judge_digest(digest: str, file: File) -> None:
+    """Refuse a file that is not the one its asset names."""
+    if file.sha256 is not None and digest != file.sha256:
+        raise PermanentError("its content does not have the sha256 that the job names")
+
+
+def write(target: BinaryIO, data: bytes) -> None:
+    """Write to the volume.
+
+    Raises:
+        PermanentError: The volume is full.
+        TransientError: It cannot be written otherwise.
+    """
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[target.write(rest) :]
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise PermanentError("the job's volume is full: ask for more disk") from None
+        raise TransientError(f"the job's volume cannot be written ({error.strerror})") from None

@@ -1,0 +1,122 @@
+"""How a pod of ours begins and ends: logs, signals, the report, and errors nobody foresaw."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from c2d_api.exits import PodExit, Report
+
+ACCIDENT = 70
+PROGRESS_SECONDS = 2.0
+
+
+class PodError(Exception):
+    """What a pod ends with when it cannot do its work: words for people and an exit code."""
+
+    def __init__(self, message: str, code: PodExit) -> None:
+        """Keep the words and the code."""
+        super().__init__(message)
+        self.code = code
+
+
+class Progress:
+    """How many files and bytes are done, told as JSON lines at a bounded rate."""
+
+    def __init__(self, of: int, every: float = PROGRESS_SECONDS) -> None:
+        """Begin with nothing done of so many files."""
+        self.of = of
+        self.files = 0
+        self.bytes = 0
+        self._every = every
+        self._next = 0.0
+
+    def add(self, count: int) -> None:
+        """Count bytes; a negative number takes back those of an attempt that failed."""
+        self.bytes += count
+        if time.monotonic() >= self._next:
+            self.tell()
+
+    def done(self) -> None:
+        """Count a file; the last one is always told."""
+        self.files += 1
+        if self.files == self.of or time.monotonic() >= self._next:
+            self.tell()
+
+    def tell(self) -> None:
+        """Write a line for the operator, which follows the pod's log."""
+        self._next = time.monotonic() + self._every
+        line = {"files": self.files, "of": self.of, "bytes": self.bytes}
+        sys.stdout.write(json.dumps({"progress": line}) + "\n")
+        sys.stdout.flush()
+
+
+def log_to(path: Path) -> None:
+    """Log to standard error, and to an admin log on the volume as well."""
+    root = logging.getLogger("c2d_pods")
+    root.setLevel(logging.INFO)
+    layout = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    layout.converter = time.gmtime
+    for handler in (logging.StreamHandler(), logging.FileHandler(path, encoding="utf-8")):
+        handler.setFormatter(layout)
+        root.addHandler(handler)
+
+
+def end_on_signals() -> None:
+    """Make a stop request end the process at once: as process 1 it would be deaf to it.
+
+    Nothing needs to be put in order, since a next attempt starts from whatever is there.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
+def run(work: Callable[[], Report], report_path: Path) -> int:
+    """Do the work, leave its report for the operator, and name the exit code.
+
+    The message of an error that nobody foresaw may hold a URL or a name from outside, so of such
+    an error only its type and place are told.
+    """
+    end_on_signals()
+    log = logging.getLogger("c2d_pods.ending")
+    try:
+        report, code = work(), int(PodExit.DONE)
+    except PodError as failure:
+        report, code = Report(message=str(failure)), int(failure.code)
+        log.error("%s", failure)
+    except Exception as error:  # the last place that can keep a secret out of the log
+        report, code = Report(message=_place(error)), ACCIDENT
+        log.error("%s", report.message)
+    try:
+        report_path.write_text(report.encode(), encoding="utf-8")
+    except OSError as error:
+        log.warning("The report cannot be written: %s", error.strerror)
+    return code
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without taking the interpreter apart.
+
+    The store's library has threads that may still hold Python objects then; one of them lets its
+    object go in an interpreter that is half gone, and a finished upload ends as an abort.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"Unexpected {type(error).__name__}{where}"

@@ -1,0 +1,145 @@
+# The first process of an algorithm's container. Its one argument is a shell line, the entrypoint:
+#   /.c2d/busybox sh /.c2d/launch.sh 'python $ALGO'
+# It runs in the static shell that lies beside it, whose built-in tools do the plumbing. It creates
+# $LOGS/algorithm.log, which must not be there yet, runs the line in the image's own sh where there
+# is one, copies all output to that log (up to a limit) and to the container's log, passes signals
+# on, reaps what is orphaned, and ends with the line's exit code, or with one of its own:
+log_exists=221
+broken=222
+limit=67108864 # bytes of the log; a multiple of 512
+
+entrypoint=$1
+static_shell=${0%/*}/busybox
+log=$LOGS/algorithm.log
+newline='
+'
+early= job=
+unset SHLVL # the static shell counts itself in the algorithm's environment
+
+fail() {
+  echo "launcher: $2" >&2
+  exit "$1"
+}
+
+# Sets `state` and `session` of a process. Its name, in parentheses, may hold anything.
+inspect() {
+  read -r -d '' stat 2>/dev/null <"/proc/$1/stat"
+  stat=${stat##*) }
+  state=${stat%% *}
+  stat=${stat#* * * }
+  session=${stat%% *}
+}
+
+# Sends a signal to every process outside of the launcher's own session, which is the algorithm:
+# it begins in a session of its own, and no process can move into another one's.
+# Succeeds if there was any.
+signal_algorithm() {
+  reached=1
+  for process in /proc/[0-9]*; do
+    inspect "${process#/proc/}"
+    [ "$state" = Z ] || [ "$session" = "$own_session" ] || [ -z "$session" ] ||
+      { kill -s "$1" "${process#/proc/}" 2>/dev/null && reached=0; }
+  done
+  return "$reached"
+}
+
+# Passes a signal on as soon as there is an algorithm, unless everything has ended.
+pass_on() {
+  interrupted=1
+  if [ -z "$job" ]; then
+    early=$1
+    return
+  fi
+  until signal_algorithm "$1" || ! kill -0 "$job" 2>/dev/null; do usleep 10000; done
+}
+
+# Finds the image's own shell, so that the static one's tools hide none of the image's programs.
+find_shell() {
+  IFS=:
+  for folder in /bin $PATH; do
+    if [ -f "$folder/sh" ] && [ -x "$folder/sh" ]; then
+      shell=$folder/sh
+      break
+    fi
+  done
+  unset IFS
+}
+
+# Without such a shell: functions that put the image's programs before the static shell's tools.
+prefer_image() {
+  IFS=:$newline
+  for tool in $("$static_shell" --list); do
+    case $tool in *[!a-z0-9_]* | [0-9]* | echo | false | kill | printf | pwd | test | true) continue ;; esac
+    for folder in $PATH; do
+      if [ -f "$folder/$tool" ] && [ -x "$folder/$tool" ]; then
+        echo "$tool() { '$folder/$tool' \"\$@\"; }"
+        break
+      fi
+    done
+  done
+  unset IFS
+}
+
+# Runs the line; what it leaves running ends with it. Descriptor 5 takes its exit code.
+run() {
+  if [ "$shell" ]; then
+    setsid "$shell" -c "$entrypoint" 3<&- 4>&- 5>&-
+  else
+    setsid "$static_shell" sh -c "$(prefer_image)$newline$entrypoint" 3<&- 4>&- 5>&-
+  fi
+  echo $? >&5
+  while signal_algorithm KILL; do usleep 10000; done
+}
+
+# Copies output to the log until a write would pass the limit, and to standard output always.
+copy() {
+  trap '' XFSZ
+  ulimit -f $((limit / 512))
+  tee -a "$log" 2>/dev/null
+}
+
+note_limit() {
+  [ "$(stat -c %s "$log")" -lt "$limit" ] ||
+    echo "${newline}launcher: the log ends here, at its limit of $limit bytes" >>"$log"
+}
+
+# The whole pipeline. Its standard output ends when the line's output has been written.
+launch() {
+  exec 5>&1
+  run 2>&1 | copy >&4 || note_limit
+}
+
+# The signals of a stop request reach the algorithm also where they come before its first line.
+for signal in HUP INT QUIT TERM USR1 USR2; do
+  trap "pass_on $signal" "$signal"
+done
+
+[ $# = 1 ] && [ "$LOGS" ] || fail "$broken" 'usage: LOGS=FOLDER launch.sh LINE'
+[ $$ = 1 ] || fail "$broken" 'it must be the first process of a container'
+inspect 1
+own_session=$session
+if ! (set -C && : >"$log") 2>/dev/null; then
+  [ -e "$log" ] && fail "$log_exists" "$log is there already: this job has run before"
+  fail "$broken" "$log cannot be created"
+fi
+find_shell
+
+# The pipeline is started by a process substitution, not by `&`, which would make the algorithm
+# deaf to SIGINT and SIGQUIT. The job that is waited for ends when the pipeline has.
+exec 4>&1
+exec 3< <(launch)
+{
+  read -r code
+  read -r _
+  exit "${code:-$broken}"
+} <&3 &
+job=$!
+exec 3<&-
+[ -z "$early" ] || pass_on "$early"
+
+while :; do
+  interrupted=
+  wait "$job"
+  code=$?
+  [ "$interrupted" ] && [ "$code" -gt 128 ] || exit "$code"
+done

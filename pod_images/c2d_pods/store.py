@@ -1,0 +1,134 @@
+"""The result store: S3 and what speaks it, or a folder. The only module that knows obstore."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import LocalStore, S3Store
+
+from c2d_api.computeenvironment import Store
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+# What S3 asks of an upload in parts: so many at most, none but the last smaller than this.
+MOST_PARTS = 10_000
+PART_BYTES = 5 * 2**20
+PARTS_AT_ONCE = 2
+ACCESS_KEY, SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+# A part may take a slow line some minutes; a silent store is given up after two.
+_CLIENT: "ClientConfig" = {"connect_timeout": "10s", "timeout": "5m", "read_timeout": "2m"}
+_RETRY: "RetryConfig" = {"max_retries": 6, "retry_timeout": timedelta(minutes=4)}
+
+
+class StoreError(Exception):
+    """Why the store did not do as asked, in words that hold no credential and no address."""
+
+
+class UnknownStoreError(StoreError):
+    """A store that nobody can reach: its URL is not one that is known here."""
+
+
+class ResultStore:
+    """Where the results of jobs are kept."""
+
+    def __init__(self, store: Store, credentials: Path) -> None:
+        """Open a store by its URL; credentials are files in a folder, if it needs any.
+
+        Raises:
+            UnknownStoreError: The URL names no store that is known here.
+        """
+        self._store = _opened(store, credentials)
+
+    async def read(self, key: str) -> bytes | None:
+        """Read a small object; None if it is not there."""
+        try:
+            result = await obstore.get_async(self._store, key)
+            return bytes(await result.bytes_async())
+        except FileNotFoundError:
+            return None
+        except BaseError as error:
+            raise _named(error) from None
+
+    async def write(self, key: str, content: bytes | Iterator[bytes], size: int) -> None:
+        """Write an object, or write it anew; an iterator is sent in parts, as it comes."""
+        try:
+            await obstore.put_async(
+                self._store,
+                key,
+                content,
+                use_multipart=not isinstance(content, bytes),
+                chunk_size=part_bytes(size),
+                max_concurrency=PARTS_AT_ONCE,
+            )
+        except (BaseError, FileNotFoundError) as error:
+            raise _named(error) from None
+
+    async def create(self, key: str, content: bytes) -> bool:
+        """Write an object unless it is there; tell whether it was written."""
+        try:
+            await obstore.put_async(self._store, key, content, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        except (BaseError, FileNotFoundError) as error:
+            raise _named(error) from None
+        return True
+
+
+def part_bytes(size: int) -> int:
+    """Tell how long the parts of an object of this size are."""
+    return max(PART_BYTES, -(-size // MOST_PARTS))
+
+
+def _opened(store: Store, credentials: Path) -> LocalStore | S3Store:
+    url = urlsplit(store.url)
+    try:
+        if url.scheme == "file" and not url.netloc and url.path.startswith("/"):
+            return LocalStore(prefix=unquote(url.path), mkdir=True)
+        if url.scheme == "s3" and url.netloc:
+            return _s3(store, url.netloc, url.path.strip("/"), credentials)
+    except (BaseError, OSError, ValueError) as error:
+        raise StoreError(f"the result store cannot be opened ({type(error).__name__})") from None
+    raise UnknownStoreError("the result store's URL must begin with s3:// or file:///")
+
+
+def _s3(store: Store, bucket: str, prefix: str, credentials: Path) -> S3Store:
+    plain = (store.endpoint or "").startswith("http://")
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        endpoint=store.endpoint,
+        region=store.region or "us-east-1",
+        access_key_id=_credential(credentials, ACCESS_KEY),
+        secret_access_key=_credential(credentials, SECRET_KEY),
+        virtual_hosted_style_request=False,
+        client_options={**_CLIENT, "allow_http": plain},
+        retry_config=_RETRY,
+    )
+
+
+def _credential(folder: Path, name: str) -> str | None:
+    try:
+        return (folder / name).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _named(error: Exception) -> StoreError:
+    """Say what happened without the store's own words, which quote what was sent to it."""
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return StoreError("the result store refused the credentials")
+    if isinstance(error, FileNotFoundError):
+        return StoreError("the result store knows no such bucket, folder or credentials")
+    if "kind: Connect" in str(error):
+        return StoreError("the result store cannot be reached")
+    return StoreError(f"the result store failed ({type(error).__name__})")

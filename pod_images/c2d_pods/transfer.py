@@ -1,0 +1,269 @@
+"""The network of the loader: guarded, streamed, repeated downloads.
+
+The only module that knows aiohttp. A URL comes from a stranger and may itself be a secret: the
+addresses it leads to are judged one by one, and no error that leaves this module names it.
+"""
+
+import asyncio
+import hashlib
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Self
+
+import aiohttp
+from aiohappyeyeballs import AddrInfoType
+from yarl import URL
+
+from c2d_api.computeenvironment import Address
+from c2d_api.computejob import File
+from c2d_api.guard import is_allowed
+from c2d_pods.content import (
+    PermanentError,
+    TransferError,
+    TransientError,
+    judge_digest,
+    judge_length,
+    room,
+    write,
+)
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256 * 1024
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+TRANSIENT = frozenset({408, 425, 429})
+OURS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "range",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+# The first that fits counts, so what is more special stands first.
+FAILURES: tuple[tuple[type[Exception], type[TransferError], str], ...] = (
+    (aiohttp.ClientConnectorCertificateError, PermanentError, "the certificate is not valid"),
+    (aiohttp.ClientConnectorDNSError, TransientError, "the server's name does not resolve"),
+    (aiohttp.ClientPayloadError, TransientError, "the server stopped before the file's end"),
+    (aiohttp.InvalidURL, PermanentError, "the URL is not valid"),
+    (TimeoutError, TransientError, "the server did not answer in time"),
+    (aiohttp.ClientError, TransientError, "the connection failed"),
+    (ValueError, PermanentError, "the request is not valid"),
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often and how long a download is tried; times in seconds."""
+
+    attempts: int = 6
+    first_pause: float = 1
+    longest_pause: float = 60
+    connect: float = 30
+    stall: float = 60
+    redirects: int = 5
+
+    def pause(self, attempt: int, asked: float = 0) -> float:
+        """Tell how long to wait after this attempt, the first being 1."""
+        return min(max(self.first_pause * float(2 ** (attempt - 1)), asked), self.longest_pause)
+
+
+class AddressRefusedError(OSError):
+    """An address that the rules keep loaders away from."""
+
+
+class Gate:
+    """Opens sockets to allowed addresses only.
+
+    aiohttp asks it right before connecting, with the very address it connects to: names are not
+    resolved twice, and a host that is an address literal comes by here as well.
+    """
+
+    def __init__(self, allowed: Iterable[Address]) -> None:
+        """Take the admin's allow-list."""
+        self._allowed = tuple(allowed)
+        self.refused = self.opened = 0
+
+    def __call__(self, info: AddrInfoType) -> socket.socket:
+        """Open a socket for this address, or refuse."""
+        family, kind, protocol, _, where = info
+        if not is_allowed(str(where[0]), int(where[1]), self._allowed):
+            self.refused += 1
+            raise AddressRefusedError("address refused")
+        self.opened += 1
+        return socket.socket(family, kind, protocol)
+
+
+class Downloads:
+    """Downloads of one loader, one after the other, over one guarded session."""
+
+    def __init__(self, allowed: Iterable[Address], patience: Patience) -> None:
+        """Prepare; the session opens with `async with`."""
+        self._gate = Gate(allowed)
+        self._patience = patience
+
+    async def __aenter__(self) -> Self:
+        """Open the session: no proxies, cookies, credentials or decoding behind our back."""
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._patience.connect, sock_read=self._patience.stall
+        )
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(socket_factory=self._gate, use_dns_cache=False),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity", "User-Agent": "c2d-loader"},
+            auto_decompress=False,
+            trust_env=False,
+            timeout=timeout,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the session."""
+        await self._session.close()
+
+    async def fetch(self, file: File, target: BinaryIO, count: Callable[[int], None]) -> None:
+        """Write the file's content to `target`, counting bytes as they come.
+
+        Waits out what may pass: a lost connection, a busy server, a body cut short.
+
+        Raises:
+            PermanentError: The file will not be had.
+            TransientError: It was not had by the last attempt either.
+        """
+        for attempt in range(1, self._patience.attempts + 1):
+            try:
+                await self._attempt(file, target, count)
+            except TransientError as error:
+                count(-target.tell())
+                if attempt == self._patience.attempts:
+                    raise
+                pause = self._patience.pause(attempt, error.retry_after)
+                log.warning("Attempt %s: %s; again in %.0f s", attempt, error, pause)
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _attempt(self, file: File, target: BinaryIO, count: Callable[[int], None]) -> None:
+        target.seek(0)
+        target.truncate()
+        try:
+            response = await self._answer(file)
+            async with response:
+                _judge_status(response.status, response.headers)
+                await _receive(response, file, target, count)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise self._named(error) from None
+
+    async def _answer(self, file: File) -> aiohttp.ClientResponse:
+        url, method, headers = checked_url(file.url or ""), file.method, own_headers(file)
+        for _ in range(self._patience.redirects + 1):
+            self._gate.refused = self._gate.opened = 0
+            response = await self._session.request(
+                method, url, headers=headers, allow_redirects=False
+            )
+            if response.status not in REDIRECTS:
+                return response
+            response.close()
+            target = redirect_target(url, response.headers.get("Location", ""))
+            if target.origin() != url.origin():
+                headers = {}
+            if response.status not in {307, 308}:
+                method = "GET"
+            url = target
+        raise PermanentError("the server redirects too often")
+
+    def _named(self, error: Exception) -> TransferError:
+        """Say what happened without the address that aiohttp's own words hold."""
+        if self._gate.refused and not self._gate.opened:
+            return PermanentError(
+                "the server's address is private or reserved, and the environment does not list it"
+            )
+        for kind, failure, words in FAILURES:
+            if isinstance(error, kind):
+                return failure(words)
+        return TransientError(f"the connection failed ({type(error).__name__})")
+
+
+def checked_url(text: str) -> URL:
+    """Read a URL as it stands, signed ones included, if it is one that may be fetched.
+
+    Raises:
+        PermanentError: It is no plain http or https URL.
+    """
+    if any(character <= " " or character == "\x7f" for character in text):
+        raise PermanentError("the URL is not valid")
+    try:
+        url = URL(text, encoded=text.isascii())
+        plain = url.scheme in {"http", "https"} and bool(url.host) and bool(url.port)
+        credentials = url.user is not None or url.password is not None
+    except ValueError:
+        raise PermanentError("the URL is not valid") from None
+    if not plain:
+        raise PermanentError("the URL is not one of http or https")
+    if credentials:
+        raise PermanentError("the URL holds a user or a password")
+    return url
+
+
+def redirect_target(url: URL, location: str) -> URL:
+    """Find where a redirect leads.
+
+    Raises:
+        PermanentError: It leads nowhere, or where nothing may be fetched.
+    """
+    if not location:
+        raise PermanentError("the server redirects to nowhere")
+    try:
+        return checked_url(str(url.join(URL(location, encoded=location.isascii()))))
+    except ValueError:
+        raise PermanentError("the server redirects to a URL that is not valid") from None
+
+
+def own_headers(file: File) -> dict[str, str]:
+    """List the headers that the job gives, but for those that steer the connection.
+
+    Raises:
+        PermanentError: One of them is not the job's to give.
+    """
+    for name, _ in file.headers:
+        if name.lower() in OURS:
+            raise PermanentError(f"the header {name} cannot be set")
+    return dict(file.headers)
+
+
+def _judge_status(status: int, headers: Mapping[str, str]) -> None:
+    if status == 200:  # noqa: PLR2004 - the one status that brings a whole file
+        return
+    message = f"the server answered {status}"
+    if status >= 500 or status in TRANSIENT:  # noqa: PLR2004 - server errors
+        asked = headers.get("Retry-After", "")
+        raise TransientError(message, float(asked) if asked.isdecimal() and len(asked) < 6 else 0)  # noqa: PLR2004
+    raise PermanentError(message)
+
+
+async def _receive(
+    response: aiohttp.ClientResponse, file: File, target: BinaryIO, count: Callable[[int], None]
+) -> None:
+    length = response.content_length
+    if length is not None:
+        judge_length(length, file, room(target))
+    digest = hashlib.sha256()
+    async for chunk in response.content.iter_chunked(CHUNK):
+        judge_length(target.tell() + len(chunk), file)
+        digest.update(chunk)
+        write(target, chunk)
+        count(len(chunk))
+    judge_digest(digest.hexdigest(), file)
