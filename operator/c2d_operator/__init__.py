@@ -1,0 +1,1 @@
+"""The operator: it takes ComputeJobs through volumes, loading, algorithm, publishing, clean-up."""

@@ -1,0 +1,183 @@
+"""Actions: carrying out what a pass decided, so that doing it twice, or late, harms nobody.
+
+What the API server answers goes into the store; the next pass decides what it means.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from c2d_api.computejob import JOB_UID_LABEL, ComputeJob, parse_job
+from c2d_operator import pods
+from c2d_operator import status as st
+from c2d_operator.children import Refusal, owner_uid
+from c2d_operator.cluster import (
+    AlreadyExistsError,
+    Cluster,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+)
+from c2d_operator.steps import (
+    Action,
+    CreateClaim,
+    CreatePod,
+    Delete,
+    DeleteJob,
+    LookUp,
+    Release,
+)
+from c2d_operator.store import Store
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What actions are carried out with."""
+
+    cluster: Cluster
+    store: Store
+    images: pods.Images
+
+
+async def perform(hands: Hands, job: ComputeJob, action: Action) -> bool:
+    """Carry out one action; say whether something came out that another pass should see.
+
+    Raises:
+        ClusterError: The API server did not answer; the action is decided anew later.
+    """
+    match action:
+        case CreateClaim():
+            return await _create_claim(hands, job)
+        case CreatePod():
+            return await _create_pod(hands, job, action)
+        case Delete():
+            return await _delete(hands, job, action)
+        case Release():
+            return await _release(hands, job, action)
+        case LookUp():
+            return await _look_up(hands, job, action)
+        case DeleteJob():
+            return await _delete_job(hands, job)
+
+
+async def _create_claim(hands: Hands, job: ComputeJob) -> bool:
+    terms = job.status.environment
+    if terms is None:
+        return False
+    return await _create(hands, job, "PersistentVolumeClaim", pods.claim(job, terms))
+
+
+async def _create_pod(hands: Hands, job: ComputeJob, action: CreatePod) -> bool:
+    terms = job.status.environment
+    if terms is None:
+        return False
+    manifest = pods.pod(job, terms, action.phase, action.attempt, hands.images)
+    return await _create(hands, job, "Pod", manifest)
+
+
+async def _create(hands: Hands, job: ComputeJob, kind: str, manifest: Json) -> bool:
+    name = manifest["metadata"]["name"]
+    try:
+        body = await hands.cluster.create(kind, job.namespace, manifest)
+    except AlreadyExistsError:
+        return await _take_up(hands, job, kind, name)
+    except RefusedError as error:
+        refusal = Refusal(str(error), datetime.now(UTC), error.final)
+        hands.store.refuse(job, name, refusal)
+        return True
+    except NotFoundError as error:
+        hands.store.refuse(job, name, Refusal(str(error), datetime.now(UTC), final=False))
+        return True
+    hands.store.put(kind, body)
+    return False
+
+
+async def _take_up(hands: Hands, job: ComputeJob, kind: str, name: str) -> bool:
+    """Find out whose the object is that has the name of a child."""
+    body = await hands.cluster.read(kind, job.namespace, name)
+    if body is None:
+        return True
+    owner = owner_uid(body["metadata"])
+    if owner == job.uid:
+        hands.store.put(kind, body)
+    elif body["metadata"].get("labels", {}).get(JOB_UID_LABEL) == owner is not None:
+        hands.store.put(kind, body)
+        message = f"{name} of a former job of this name is still being removed"
+        hands.store.refuse(job, name, Refusal(message, datetime.now(UTC), final=False))
+    else:
+        hands.store.conflict(job, name)
+    return True
+
+
+async def _delete(hands: Hands, job: ComputeJob, action: Delete) -> bool:
+    return await delete_child(hands, job.namespace, action)
+
+
+async def delete_child(hands: Hands, namespace: str, action: Delete) -> bool:
+    """Delete one child by its uid; one that is not there any more is deleted."""
+    kind, name, uid = action.kind, action.name, action.uid
+    try:
+        body = await hands.cluster.delete(kind, namespace, name, uid)
+    except (NotFoundError, ConflictError):
+        hands.store.remove(kind, namespace, name, uid)
+        return True
+    if body.get("kind") == kind and "deletionTimestamp" in body["metadata"]:
+        hands.store.put(kind, body)
+    return False
+
+
+async def _release(hands: Hands, job: ComputeJob, action: Release) -> bool:
+    """Remove the gate of the algorithm's pod, having asked that it is still meant to start."""
+    body = await hands.cluster.read("ComputeJob", job.namespace, job.name)
+    if body is None or not may_release(parse_job(body), job.uid, action.uid):
+        if body is not None:
+            hands.store.put("ComputeJob", body)
+        return True
+    pod = await hands.cluster.read("Pod", job.namespace, action.name)
+    if pod is None or pod["metadata"]["uid"] != action.uid:
+        hands.store.remove("Pod", job.namespace, action.name, action.uid)
+        hands.store.absent(job, action.uid)
+        return True
+    if not pod["spec"].get("schedulingGates") or "deletionTimestamp" in pod["metadata"]:
+        hands.store.put("Pod", pod)
+        return True
+    version = pod["metadata"]["resourceVersion"]
+    operations = [
+        {"op": "test", "path": "/metadata/uid", "value": action.uid},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "remove", "path": "/spec/schedulingGates"},
+    ]
+    released = await hands.cluster.patch("Pod", job.namespace, action.name, operations)
+    hands.store.put("Pod", released)
+    return False
+
+
+def may_release(job: ComputeJob, uid: str, pod_uid: str) -> bool:
+    """Say whether a job, read just now, lets this pod start."""
+    return (
+        job.uid == uid
+        and not job.deleting
+        and job.spec.stop is None
+        and not job.spec.suspend
+        and job.status.algorithm_uid == pod_uid
+        and st.stage(job.status) == st.ALGORITHM_COMPLETED
+    )
+
+
+async def _look_up(hands: Hands, job: ComputeJob, action: LookUp) -> bool:
+    body = await hands.cluster.read(action.kind, job.namespace, action.name)
+    if body is not None and body["metadata"]["uid"] == action.uid:
+        return hands.store.put(action.kind, body) is not None
+    hands.store.remove(action.kind, job.namespace, action.name, action.uid)
+    hands.store.absent(job, action.uid)
+    return True
+
+
+async def _delete_job(hands: Hands, job: ComputeJob) -> bool:
+    try:
+        await hands.cluster.delete("ComputeJob", job.namespace, job.name, job.uid)
+    except (NotFoundError, ConflictError):
+        hands.store.remove("ComputeJob", job.namespace, job.name, job.uid)
+    return False

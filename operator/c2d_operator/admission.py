@@ -1,0 +1,146 @@
+"""Admission: who gets a place in an environment, and on which terms.
+
+One decision covers one environment and all its jobs: first come, first served.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from c2d_api.computeenvironment import Environment, Quantities, Terms
+from c2d_api.computejob import ComputeJob, Status
+from c2d_api.quantities import parse_quantity
+from c2d_api.tasks import MAX_TASK_BYTES
+from c2d_operator import status as st
+from c2d_operator.pods import loader_task
+from c2d_operator.status import Reason
+from c2d_operator.steps import Facts, Step, fail
+
+GRACE = timedelta(seconds=15)
+"""How long after a job its environment may be applied: `kubectl apply -f folder` knows no order."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A job as admission sees it: it holds a place, waits for one, or neither."""
+
+    uid: str
+    created: datetime
+    holding: bool
+    waiting: bool
+
+
+def contender(job: ComputeJob) -> Contender:
+    """Say what place a job has in its environment."""
+    admitted = st.is_true(job.status, st.ADMITTED)
+    open_ = not st.is_finished(job.status)
+    undecided = st.stage(job.status) == st.ADMITTED
+    return Contender(
+        job.uid,
+        job.created,
+        holding=admitted and open_,
+        waiting=undecided and open_ and not job.deleting and not held_back(job),
+    )
+
+
+def held_back(job: ComputeJob) -> bool:
+    """Say whether a job does not ask for a place, though it has none."""
+    return job.spec.suspend or job.spec.stop is not None
+
+
+def admit(
+    environment: Environment, jobs: Iterable[Contender], granted: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """Name the jobs, by uid, that get a place now; `granted` has those that just got one."""
+    jobs = list(jobs)
+    if not environment.ready or environment.deleting:
+        return ()
+    holding = sum(job.holding or job.uid in granted for job in jobs)
+    queue = sorted(
+        (job for job in jobs if job.waiting and job.uid not in granted and not job.holding),
+        key=lambda job: (job.created, job.uid),
+    )
+    return tuple(job.uid for job in queue[: max(0, environment.max_jobs - holding)])
+
+
+def terms(job: ComputeJob, environment: Environment) -> Terms:
+    """Copy what a job takes from its environment, with its own wishes applied."""
+    asked, default = job.spec.resources, environment.default
+    return Terms(
+        name=environment.name,
+        uid=environment.uid,
+        resources=Quantities(
+            asked.cpu or default.cpu, asked.memory or default.memory, asked.disk or default.disk
+        ),
+        max_duration=job.spec.max_duration or environment.max_job_duration,
+        store=environment.store,
+        deadlines=environment.deadlines,
+        pods=environment.pods,
+        egress=environment.egress,
+        storage_class_name=environment.storage_class_name,
+    )
+
+
+def excess(job: ComputeJob, environment: Environment) -> str | None:
+    """Say what a job asks for that its environment does not offer."""
+    asked = terms(job, environment)
+    for name in ("cpu", "memory", "disk"):
+        wish, limit = getattr(asked.resources, name), getattr(environment.maximum, name)
+        if parse_quantity(wish) > parse_quantity(limit):
+            return f"resources.{name}: {wish} is more than the {limit} that {environment.name} has"
+    if asked.max_duration > environment.max_job_duration:
+        limit = environment.max_job_duration
+        return f"maxDuration: {asked.max_duration} s is more than {environment.name}'s {limit} s"
+    if len(loader_task(job, asked).encode()) > MAX_TASK_BYTES:
+        return (
+            "the job describes its assets with more than "
+            f"{MAX_TASK_BYTES // 1024} KiB; offer inline content by URL instead"
+        )
+    return None
+
+
+def advance(facts: Facts) -> Step:
+    """Judge a job that has no place yet."""
+    environment = facts.environment
+    if environment is None or environment.deleting:
+        return _without_environment(facts)
+    too_much = excess(facts.job, environment)
+    if too_much:
+        return fail(facts, Reason.RESOURCES_EXCEED_ENVIRONMENT, too_much)
+    if facts.job.spec.suspend:
+        return Step(facts.waiting(st.ADMITTED, Reason.SUSPENDED, "spec.suspend is set").status)
+    condition = facts.status.condition(st.ADMITTED)
+    if condition is not None and condition.reason == Reason.SUSPENDED:
+        facts = facts.with_status(replace(facts.status, resume_time=facts.now))
+    if facts.granted:
+        return Step(_admitted(facts, environment))
+    limit = min(
+        facts.job.spec.max_queue_duration or environment.max_queue_duration,
+        environment.max_queue_duration,
+    )
+    began = max(facts.job.created, facts.status.resume_time or facts.job.created)
+    deadline = began + timedelta(seconds=limit)
+    if facts.now >= deadline:
+        return fail(facts, Reason.QUEUE_EXPIRED, f"{environment.name} had no place for {limit} s")
+    message = (
+        f"{environment.name} runs {environment.max_jobs} jobs at a time"
+        if environment.ready
+        else f"{environment.name} is not ready: kubectl describe cenv {environment.name}"
+    )
+    return Step(facts.waiting(st.ADMITTED, Reason.QUEUED, message).status, (), deadline)
+
+
+def _admitted(facts: Facts, environment: Environment) -> Status:
+    facts = facts.record(
+        st.ADMITTED, "True", Reason.PLACE_GRANTED, f"{environment.name} has a place for the job"
+    )
+    facts = facts.waiting(st.VOLUMES_READY, Reason.ALLOCATING)
+    return replace(facts.status, environment=terms(facts.job, environment), start_time=facts.now)
+
+
+def _without_environment(facts: Facts) -> Step:
+    name, deadline = facts.job.spec.environment, facts.job.created + GRACE
+    message = f"there is no ComputeEnvironment {name} in namespace {facts.job.namespace}"
+    if facts.now >= deadline:
+        return fail(facts, Reason.ENVIRONMENT_NOT_FOUND, message)
+    return Step(facts.waiting(st.ADMITTED, Reason.QUEUED, message).status, (), deadline)

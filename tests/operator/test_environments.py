@@ -1,0 +1,237 @@
+"""An environment's standing objects, whether it is ready, and a status that does not flap."""
+
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from c2d_api.computeenvironment import Environment, parse_environment
+from c2d_operator.environments import (
+    Verdict,
+    desired,
+    headline,
+    judge,
+    parse_standing,
+    status,
+    unlike,
+)
+from fakes import START, environment_body
+
+Json = dict[str, Any]
+DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+
+
+def environment(**spec: Any) -> Environment:
+    return parse_environment(environment_body(**spec))
+
+
+def policy(name: str, **spec: Any) -> Json:
+    (found,) = [
+        m
+        for m in desired(environment(**spec))
+        if m["kind"] == "NetworkPolicy" and m["metadata"]["name"] == f"small-{name}"
+    ]
+    return dict(found["spec"])
+
+
+def observed(manifests: tuple[Json, ...]) -> dict[tuple[str, str], Any]:
+    """See manifests as the API server serves them once they are applied."""
+    bodies = [
+        {**m, "metadata": {**m["metadata"], "uid": f"u{n}", "resourceVersion": "1"}}
+        for n, m in enumerate(manifests)
+    ]
+    seen = [parse_standing(body["kind"], body) for body in bodies]
+    return {(thing.kind, thing.name): thing for thing in seen}
+
+
+def test_each_kind_of_pod_has_an_account_and_a_policy() -> None:
+    names = sorted((m["kind"], m["metadata"]["name"]) for m in desired(environment()))
+    assert names == [
+        (kind, f"small-{pod}")
+        for kind in ("NetworkPolicy", "ServiceAccount")
+        for pod in ("algorithm", "loader", "publisher")
+    ]
+    accounts = [m for m in desired(environment()) if m["kind"] == "ServiceAccount"]
+    assert [a["automountServiceAccountToken"] for a in accounts] == [False] * 3
+
+
+def test_the_algorithm_reaches_nothing() -> None:
+    spec = policy("algorithm")
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & set(spec)
+
+
+def allowed(spec: Json, address: str, port: int) -> bool:
+    """Judge a connection by a policy, as an agent would."""
+    target = ip_address(address)
+    return any(
+        ("ports" not in rule or port in [p["port"] for p in rule["ports"]])
+        and (
+            "to" not in rule
+            or any(
+                target in ip_network(to["ipBlock"]["cidr"])
+                and not any(target in ip_network(cut) for cut in to["ipBlock"].get("except", ()))
+                for to in rule["to"]
+            )
+        )
+        for rule in spec.get("egress", ())
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "open_"),
+    [
+        ("93.184.216.34", 443, True),
+        ("2606:2800:220:1::1", 443, True),
+        ("10.9.9.9", 8080, True),
+        ("10.9.9.9", 8081, False),
+        ("10.0.0.1", 443, False),
+        ("172.16.0.1", 443, False),
+        ("192.168.1.1", 80, False),
+        ("169.254.169.254", 80, False),
+        ("168.63.129.16", 80, False),
+        ("100.64.0.1", 80, False),
+        ("127.0.0.1", 80, False),
+        ("fd00::1", 443, False),
+        ("fe80::1", 443, False),
+        ("::1", 443, False),
+    ],
+)
+def test_the_loader_reaches_public_addresses_and_what_the_admin_lists(
+    address: str, port: int, open_: bool
+) -> None:
+    spec = policy("loader", egress=[{"cidr": "10.9.9.9/32", "port": 8080}])
+    assert allowed(spec, address, port) == open_
+
+
+@pytest.mark.parametrize(
+    ("results", "egress"),
+    [
+        pytest.param({"store": "file://share"}, None, id="a share needs no network"),
+        pytest.param(
+            {"store": "s3://r", "endpoint": "https://10.1.2.3"},
+            {
+                "to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}],
+                "ports": [{"protocol": "TCP", "port": 443}],
+            },
+            id="a store with an address",
+        ),
+        pytest.param(
+            {"store": "s3://r", "endpoint": "http://[fd00::1]:9000"},
+            {
+                "to": [{"ipBlock": {"cidr": "fd00::1/128"}}],
+                "ports": [{"protocol": "TCP", "port": 9000}],
+            },
+            id="a store with an IPv6 address",
+        ),
+        pytest.param(
+            {"store": "s3://r", "endpoint": "http://store.svc"},
+            {"ports": [{"protocol": "TCP", "port": 80}]},
+            id="a store with a name",
+        ),
+    ],
+)
+def test_the_publisher_reaches_its_store(results: Json, egress: Json | None) -> None:
+    spec = policy("publisher", results=results)
+    assert spec.get("egress") == ([DNS, egress] if egress else None)
+
+
+def test_a_store_without_an_endpoint_is_public() -> None:
+    spec = policy("publisher", results={"store": "s3://r"})
+    assert allowed(spec, "52.216.1.1", 443)
+    assert not allowed(spec, "52.216.1.1", 80)
+    assert not allowed(spec, "10.0.0.1", 443)
+
+
+def test_what_was_applied_is_not_applied_again() -> None:
+    wanted = desired(environment())
+    assert unlike(wanted, observed(wanted)) == []
+
+
+def test_what_is_missing_or_changed_is_applied() -> None:
+    wanted = desired(environment())
+    seen = observed(wanted)
+    del seen["ServiceAccount", "small-loader"]
+    open_wide = replace(
+        seen["NetworkPolicy", "small-algorithm"],
+        content={**seen["NetworkPolicy", "small-algorithm"].content, "spec": {"egress": [{}]}},
+    )
+    seen["NetworkPolicy", "small-algorithm"] = open_wide
+    names = [(m["kind"], m["metadata"]["name"]) for m in unlike(wanted, seen)]
+    assert names == [("ServiceAccount", "small-loader"), ("NetworkPolicy", "small-algorithm")]
+
+
+def cls(name: str, *, default: bool = False, day: int = 1, policy: str = "Delete") -> Json:
+    marks = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
+    created = f"2026-01-{day:02}T00:00:00Z"
+    return {
+        "metadata": {"name": name, "annotations": marks, "creationTimestamp": created},
+        "reclaimPolicy": policy,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "reason"),
+    [
+        pytest.param("fast", [cls("fast")], "Available", id="the class is there"),
+        pytest.param("fast", [cls("slow")], "StorageClassNotFound", id="the class is not there"),
+        pytest.param(None, [cls("any", default=True)], "Available", id="a default class"),
+        pytest.param(None, [cls("any")], "StorageClassNotFound", id="no default class"),
+        pytest.param(
+            "kept", [cls("kept", policy="Retain")], "StorageClassRetains", id="it keeps data"
+        ),
+        pytest.param(
+            None,
+            [cls("a", default=True), cls("b", default=True, day=2, policy="Retain")],
+            "StorageClassRetains",
+            id="the newest of several default classes counts",
+        ),
+        pytest.param(
+            None,
+            [cls("b", default=True, policy="Retain"), cls("a", default=True)],
+            "Available",
+            id="of one age the first by name counts",
+        ),
+    ],
+)
+def test_judge(name: str | None, classes: list[Json], reason: str) -> None:
+    verdict = judge(replace(environment(), storage_class_name=name), classes)
+    assert (verdict.reason, verdict.ready) == (reason, reason == "Available")
+
+
+GOOD = Verdict(ready=True, reason="Available", message="")
+BAD = Verdict(ready=False, reason="StorageClassNotFound", message="")
+
+
+def test_equal_facts_give_an_equal_status() -> None:
+    fresh = replace(environment(), status={})
+    first = status(fresh, GOOD, running=1, queued=2, now=START)
+    later = START + timedelta(seconds=99)
+    second = status(replace(environment(), status=first), GOOD, running=1, queued=2, now=later)
+    assert second == first
+    assert (first["runningJobs"], first["queuedJobs"]) == (1, 2)
+
+
+def test_readiness_is_dated_by_its_last_change() -> None:
+    fresh = replace(environment(), status={})
+    first = status(fresh, GOOD, running=0, queued=0, now=START)
+    known = replace(environment(), status=first)
+    later = START + timedelta(seconds=99)
+    ready, isolated = status(known, BAD, running=0, queued=0, now=later)["conditions"]
+    assert (ready["status"], ready["lastTransitionTime"]) == ("False", "2040-01-01T00:01:39Z")
+    assert (isolated["status"], isolated["lastTransitionTime"]) == (
+        "Unknown",
+        "2040-01-01T00:00:00Z",
+    )
+
+
+def test_only_a_change_of_readiness_is_worth_an_event() -> None:
+    fresh = replace(environment(), status={})
+    good = status(fresh, GOOD, running=0, queued=0, now=START)
+    assert headline(fresh, good) == ("Available", "", False)
+    known = replace(fresh, status=good)
+    assert headline(known, good) is None
+    bad = status(known, BAD, running=0, queued=0, now=START)
+    assert headline(known, bad) == ("StorageClassNotFound", "", True)

@@ -1,0 +1,224 @@
+"""Manifests of children: closed, bounded, without secrets, the same every time."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from c2d_api.computeenvironment import PodSettings, Store, Terms, parse_environment
+from c2d_api.computejob import ComputeJob, parse_job
+from c2d_api.tasks import TASK_ANNOTATION, decode_loader_task, decode_publisher_task
+from c2d_operator import admission
+from c2d_operator import status as st
+from c2d_operator.children import GATE, Phase, parse_claim, parse_pod
+from c2d_operator.pods import Images, claim, pod
+from fakes import START, environment_body, job_manifest
+
+Json = dict[str, Any]
+IMAGES = Images("loader:1", "publisher:1")
+TMP = "/tmp"  # noqa: S108 - where a bounded volume of the pod's own is mounted
+PHASES: tuple[Phase, ...] = ("loading", "algorithm", "publishing")
+
+
+def job(**spec: Any) -> ComputeJob:
+    body = job_manifest(**spec)
+    meta = {"uid": "job-uid", "resourceVersion": "7", "creationTimestamp": START.isoformat()}
+    parsed = parse_job({**body, "metadata": {**body["metadata"], **meta}})
+    return replace(parsed, status=st.begin(parsed, START))
+
+
+def terms(**fields: Any) -> Terms:
+    environment = parse_environment(environment_body())
+    return replace(admission.terms(job(), environment), **fields)
+
+
+def manifest(phase: Phase, of: ComputeJob | None = None, **fields: Any) -> Json:
+    return pod(of or job(), terms(**fields), phase, 0, IMAGES)
+
+
+def container(phase: Phase, of: ComputeJob | None = None, **fields: Any) -> Json:
+    (only,) = manifest(phase, of, **fields)["spec"]["containers"]
+    return dict(only)
+
+
+def expanded(text: str) -> str:
+    """Read `$$` as the kubelet does; an expression that it would fill in is an error."""
+    result, rest = "", text
+    while rest:
+        if rest.startswith("$$"):
+            result, rest = result + "$", rest[2:]
+        else:
+            assert not rest.startswith("$("), f"{text!r} is expanded"
+            result, rest = result + rest[0], rest[1:]
+    return result
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_pods_satisfy_the_restricted_standard(phase: Phase) -> None:
+    spec = manifest(phase)["spec"]
+    security = container(phase)["securityContext"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] == 1000
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
+    kinds = {key for volume in spec["volumes"] for key in volume if key != "name"}
+    assert kinds <= {"persistentVolumeClaim", "emptyDir", "downwardAPI", "secret"}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_pods_hold_no_token_and_run_once(phase: Phase) -> None:
+    spec = manifest(phase)["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert spec["restartPolicy"] == "Never"
+    assert spec["activeDeadlineSeconds"] > 0
+    assert set(container(phase)["resources"]["limits"]) == {"cpu", "memory", "ephemeral-storage"}
+    assert spec["volumes"][1] == {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_pods_are_found_again_as_what_they_are(phase: Phase) -> None:
+    body = manifest(phase)
+    body["metadata"] |= {"uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-01-01"}
+    parsed = parse_pod(body)
+    assert (parsed.job, parsed.job_uid, parsed.phase) == ("sum", "job-uid", phase)
+    assert parsed.gated == (phase == "algorithm")
+
+
+def test_only_the_algorithm_is_gated_and_without_names() -> None:
+    spec = manifest("algorithm")["spec"]
+    assert spec["schedulingGates"] == [{"name": GATE}]
+    assert (spec["dnsPolicy"], spec["dnsConfig"]) == ("None", {"nameservers": ["127.0.0.1"]})
+    for phase in ("loading", "publishing"):
+        assert not {"schedulingGates", "dnsPolicy"} & set(manifest(phase)["spec"])
+
+
+@pytest.mark.parametrize(
+    "text", ["python $ALGO", "echo $(HOME)", "echo $$(HOME)", "cost: 5$", "a $$ b", "$($(X))"]
+)
+def test_the_kubelet_passes_on_what_the_consumer_wrote(text: str) -> None:
+    asked = job(
+        algorithm={
+            "rawCode": "1",
+            "container": {"image": "python", "tag": "3", "entrypoint": text},
+            "env": [{"name": "MINE", "value": text}],
+        }
+    )
+    algorithm = container("algorithm", asked)
+    assert expanded(algorithm["command"][-1]) == text
+    assert expanded({e["name"]: e["value"] for e in algorithm["env"]}["MINE"]) == text
+
+
+def test_the_algorithm_has_the_variables_that_published_ones_rely_on() -> None:
+    did = f"did:op:{'a' * 64}"
+    source = {"files": [{"inline": {"text": "1"}}]}
+    asked = job(datasets=[{"id": did, "source": source}, {"id": "numbers", "source": source}])
+    variables = {e["name"]: expanded(e["value"]) for e in container("algorithm", asked)["env"]}
+    assert json.loads(variables["DIDS"]) == ["a" * 64, "numbers"]
+    assert (variables["INPUTS"], variables["OUTPUTS"]) == ("/data/inputs", "/data/outputs")
+    assert len(variables["secret"]) == 32
+    other = {e["name"]: e["value"] for e in container("algorithm", replace(asked, uid="x"))["env"]}
+    assert variables["secret"] != other["secret"]
+
+
+def test_the_algorithm_writes_outputs_and_logs_and_nothing_else_of_the_workspace() -> None:
+    mounts = {m["mountPath"]: m for m in container("algorithm")["volumeMounts"]}
+    writable = {path for path, mount in mounts.items() if not mount.get("readOnly")}
+    assert writable == {"/data/outputs", "/data/logs", TMP}
+    assert {path for path in mounts if mounts[path].get("readOnly")} == {
+        "/data/inputs",
+        "/data/ddos",
+        "/data/transformations",
+        "/.c2d",
+    }
+    assert all("subPath" in mount for path, mount in mounts.items() if path != TMP)
+
+
+@pytest.mark.parametrize(
+    ("image", "reference", "policy"),
+    [
+        pytest.param({"tag": "3"}, "python:3", "Always", id="a tag may move"),
+        pytest.param(
+            {"tag": "3", "digest": f"sha256:{'0' * 64}"},
+            f"python@sha256:{'0' * 64}",
+            "IfNotPresent",
+            id="a digest outranks the tag",
+        ),
+    ],
+)
+def test_image(image: Json, reference: str, policy: str) -> None:
+    asked = job(
+        algorithm={"rawCode": "1", "container": {"image": "python", "entrypoint": "x", **image}}
+    )
+    algorithm = container("algorithm", asked)
+    assert (algorithm["image"], algorithm["imagePullPolicy"]) == (reference, policy)
+
+
+def test_credentials_are_mounted_for_the_publisher_only_and_never_named_elsewhere() -> None:
+    store = Store("s3://results", "http://10.1.2.3:9000", None, "store-key")
+    publisher = manifest("publishing", store=store)
+    secrets = [v["secret"] for v in publisher["spec"]["volumes"] if "secret" in v]
+    assert secrets == [{"secretName": "store-key", "defaultMode": 0o440}]
+    for phase in ("loading", "algorithm"):
+        assert "store-key" not in json.dumps(manifest(phase, store=store))
+
+
+def test_a_share_is_mounted_by_the_folder_of_the_job_alone() -> None:
+    publisher = manifest("publishing", store=Store("file://share/c2d"))
+    (only,) = publisher["spec"]["containers"]
+    (mount,) = [m for m in only["volumeMounts"] if m["name"] == "results"]
+    assert (mount["mountPath"], mount["subPath"]) == ("/results/job-uid", "c2d/job-uid")
+    (volume,) = [v for v in publisher["spec"]["volumes"] if v["name"] == "results"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "share"}
+    task = decode_publisher_task(publisher["metadata"]["annotations"][TASK_ANNOTATION])
+    assert task.store.url == "file:///results"
+
+
+def test_tasks_say_what_to_bring_and_how_it_ended() -> None:
+    loader = manifest("loading")["metadata"]["annotations"][TASK_ANNOTATION]
+    assert decode_loader_task(loader).datasets == job().spec.datasets
+    failed = job()
+    status = st.record(failed.status, st.ADMITTED, "True", "x", "", START, 1)
+    status = st.record(status, st.VOLUMES_READY, "False", "Stopped", "", START, 1)
+    publisher = manifest("publishing", replace(failed, status=status))
+    task = decode_publisher_task(publisher["metadata"]["annotations"][TASK_ANNOTATION])
+    assert (task.uid, task.outcome) == ("job-uid", "Stopped")
+    assert "annotations" not in manifest("algorithm")["metadata"]
+
+
+def test_pods_land_where_the_environment_says() -> None:
+    settings = PodSettings(
+        run_as_user=None,
+        run_as_group=None,
+        fs_group=None,
+        runtime_class_name="gvisor",
+        priority_class_name="low",
+        node_selector={"pool": "c2d"},
+        tolerations=({"key": "c2d", "operator": "Exists"},),
+        image_pull_secrets=("registry",),
+    )
+    for phase in PHASES:
+        spec = manifest(phase, pods=settings)["spec"]
+        assert spec["nodeSelector"] == {"pool": "c2d"}
+        assert spec["tolerations"] == [{"key": "c2d", "operator": "Exists"}]
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]
+        assert spec["priorityClassName"] == "low"
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(spec["securityContext"])
+        assert spec.get("runtimeClassName") == ("gvisor" if phase == "algorithm" else None)
+
+
+def test_the_claim_asks_for_the_jobs_disk_and_class() -> None:
+    body = claim(job(), terms(storage_class_name="fast"))
+    assert body["spec"]["resources"]["requests"]["storage"] == "1Gi"
+    assert body["spec"]["storageClassName"] == "fast"
+    assert "storageClassName" not in claim(job(), terms())["spec"]
+    body["metadata"] |= {"uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-01-01"}
+    assert parse_claim(body).job_uid == "job-uid"
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_same_job_has_the_same_pods(phase: Phase) -> None:
+    assert manifest(phase) == manifest(phase)
