@@ -1,0 +1,181 @@
+"""Installing the project: its resources, then its manifests with this stack's values."""
+
+import ipaddress
+import json
+import os
+import socket
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_stack import settings
+from local_stack.console import StackError, say, working
+from local_stack.images import Image
+from local_stack.kubectl import Kubectl
+from local_stack.processes import failure, wait_until
+from local_stack.services import Files, Store
+
+SYSTEM_NAMESPACE = "c2d-system"
+JOB_NAMESPACE = "c2d-jobs"
+ENVIRONMENT = "local"
+OPERATOR = "c2d-operator"
+_CRDS = settings.REPOSITORY / "crds"
+_OVERLAY = settings.REPOSITORY / "manifests/overlays/local"
+_RESOURCES = ("crd/computejobs.computetodata.io", "crd/computeenvironments.computetodata.io")
+_READY_LIMIT = 180.0
+_TOO_MANY_RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the installation depends on: images, store, files, volumes."""
+
+    programs: dict[str, Image]
+    store: Store
+    files: Files
+    storage_class: str
+
+
+def install(kubectl: Kubectl, folder: Path, values: Values) -> None:
+    """Apply resources and manifests, and wait until operator and environment are ready."""
+    with working("Installing the project"):
+        kubectl.apply("--kustomize", _CRDS)
+        kubectl("wait", "--for=condition=Established", "--timeout=60s", *_RESOURCES)
+        kubectl.apply("--kustomize", _write_deployment(folder / "deploy", values))
+        try:
+            _wait(kubectl)
+        except StackError as error:
+            raise failure(str(error).splitlines()[0], _diagnosis(kubectl)) from error
+    say("Operator and environment are ready")
+
+
+def uninstall(kubectl: Kubectl, folder: Path) -> None:
+    """Remove everything that `install` applied, jobs and their data included."""
+    ignore = "--ignore-not-found"
+    with working("Removing the project from the cluster"):
+        if (folder / "deploy").exists():
+            kubectl("delete", ignore, "--kustomize", folder / "deploy")
+        kubectl("delete", ignore, "--kustomize", _CRDS)
+
+
+def _wait(kubectl: Kubectl) -> None:
+    wait_until(
+        lambda: _is_rolled_out(kubectl),
+        f"The Deployment {OPERATOR} is not available (its log says why)",
+        limit=_READY_LIMIT,
+        log=kubectl.log,
+        alive=lambda: _restarts(kubectl) < _TOO_MANY_RESTARTS,
+    )
+    wait_until(
+        lambda: kubectl.is_true("computeenvironment", ENVIRONMENT, "Ready", JOB_NAMESPACE),
+        f"The ComputeEnvironment {ENVIRONMENT} is not ready",
+        limit=_READY_LIMIT,
+        log=kubectl.log,
+    )
+
+
+def _is_rolled_out(kubectl: Kubectl) -> bool:
+    if not kubectl.is_true("deployment", OPERATOR, "Available", SYSTEM_NAMESPACE):
+        return False
+    body = kubectl.read("deployment", OPERATOR, f"--namespace={SYSTEM_NAMESPACE}") or {}
+    status = body.get("status", {})
+    wanted = body.get("spec", {}).get("replicas")
+    return bool(wanted == status.get("updatedReplicas") == status.get("replicas"))
+
+
+def _restarts(kubectl: Kubectl) -> int:
+    """Count how often the newest operator's container has ended and been started again."""
+    pods = kubectl.read("pods", f"--namespace={SYSTEM_NAMESPACE}") or {"items": []}
+    newest: dict[str, Any] = max(
+        pods["items"], key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default={}
+    )
+    containers = newest.get("status", {}).get("containerStatuses", ())
+    return max((one["restartCount"] for one in containers), default=0)
+
+
+def _diagnosis(kubectl: Kubectl) -> Path:
+    """Collect what an operator that does not become ready has to say."""
+    log = kubectl.log.with_name("install.log")
+    system = f"--namespace={SYSTEM_NAMESPACE}"
+    asked = (
+        ("get", "computeenvironments", f"--namespace={JOB_NAMESPACE}", "--output=yaml"),
+        ("describe", "pods", system),
+        ("logs", f"deployment/{OPERATOR}", system, "--tail=50"),
+    )
+    answers = []
+    for words in asked:
+        try:
+            answers.append(kubectl(*words))
+        except StackError as error:
+            answers.append(str(error))
+    log.write_text("\n".join(answers))
+    return log
+
+
+def _write_deployment(folder: Path, values: Values) -> Path:
+    """Write the kustomization that adds this stack's values to the shipped overlay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    operator = values.programs[OPERATOR]
+    content = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(_OVERLAY, folder)],
+        "images": [{"name": OPERATOR, "newName": operator.repository, "digest": operator.digest}],
+        "configMapGenerator": [
+            {
+                "name": "operator-settings",
+                "namespace": SYSTEM_NAMESPACE,
+                "behavior": "merge",
+                "literals": [
+                    f"C2D_LOADER_IMAGE={values.programs['c2d-loader'].reference}",
+                    f"C2D_PUBLISHER_IMAGE={values.programs['c2d-publisher'].reference}",
+                ],
+            }
+        ],
+        "secretGenerator": [
+            {
+                "name": "result-store",
+                "namespace": JOB_NAMESPACE,
+                "options": {"disableNameSuffixHash": True},
+                "literals": [
+                    f"AWS_ACCESS_KEY_ID={values.store.access_key}",
+                    f"AWS_SECRET_ACCESS_KEY={values.store.secret_key}",
+                ],
+            }
+        ],
+        "patches": [_environment_patch(values)],
+    }
+    path = folder / "kustomization.yaml"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(content, indent=1))
+    return folder
+
+
+def _environment_patch(values: Values) -> dict[str, object]:
+    results = {"store": values.store.url, "region": values.store.region}
+    if values.store.endpoint:
+        results["endpoint"] = values.store.endpoint
+    results["credentialsSecret"] = "result-store"
+    changes = {
+        "/spec/results": results,
+        "/spec/storageClassName": values.storage_class,
+        "/spec/egress": egress(values.files.url),
+    }
+    operations = [{"op": "add", "path": path, "value": value} for path, value in changes.items()]
+    return {
+        "target": {"kind": "ComputeEnvironment", "name": ENVIRONMENT},
+        "patch": json.dumps(operations),
+    }
+
+
+def egress(url: str) -> list[dict[str, object]]:
+    """List the addresses and the port behind a URL, as an environment's allow-list wants them."""
+    parts = urllib.parse.urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise StackError(f"{parts.hostname} of {url} has no address here") from error
+    addresses = sorted({str(entry[4][0]) for entry in found})
+    return [{"cidr": str(ipaddress.ip_network(one)), "port": port} for one in addresses]

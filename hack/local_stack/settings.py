@@ -1,0 +1,29 @@
+"""What the local stack is made of: versions, addresses, folders."""
+
+import os
+from pathlib import Path
+
+KUBERNETES_VERSION = "1.36.3"
+ETCD_VERSION = "3.6.8"
+COREDNS_VERSION = "1.15.0"
+LOCAL_PATH_VERSION = "0.0.30"
+VERSITYGW_VERSION = "1.8.0"
+GO_VERSION = "1.26.8"  # the API server's /openapi/v2 breaks when it is compiled with Go 1.27
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOCAL = REPOSITORY / ".local"
+ADMIN_KUBECONFIG = LOCAL / "keys" / "admin.kubeconfig"
+EXTERNAL = LOCAL / "external"  # of a stack in a cluster that is not ours
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "c2d"
+
+NODE_NAME = "c2d-local"
+HOST_ADDRESS = "10.89.0.1"
+NODE_ADDRESS = "10.89.0.2"
+LINK_PREFIX_LENGTH = 24
+POD_RANGE = "10.88.0.0/16"
+SERVICE_RANGE = "10.96.0.0/16"
+KUBERNETES_ADDRESS = "10.96.0.1"
+DNS_ADDRESS = "10.96.0.10"
+REGISTRY_PORT = 5000
+STORE_PORT = 7070
+FILES_PORT = 8080

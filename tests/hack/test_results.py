@@ -1,0 +1,57 @@
+"""Names that an algorithm chose become paths below one folder, and never steer a terminal."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from c2d_api.results import ResultFile
+from results import placed, printable, safe_path
+
+
+def files(*names: str) -> list[ResultFile]:
+    return [ResultFile(name, "output", 1, "0" * 64, f"uid/results/{name}") for name in names]
+
+
+def places(*names: str) -> list[str]:
+    return [str(path) for _, path in placed(files(*names))]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "/etc/passwd", "../up", "a/../../up", "a//b", "a/", "./a", "a/.", "x" * 256],
+)
+def test_a_name_that_is_no_path_below_a_folder_is_refused(name: str) -> None:
+    assert safe_path(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("report.txt", "report.txt"),
+        ("deep/er/file", "deep/er/file"),
+        ("two words", "two words"),
+        ("größe", "größe"),
+        ("..hidden", "..hidden"),
+        ("line\nbreak", "line\\nbreak"),
+        ("\x1b[2Jclear", "\\x1b[2Jclear"),
+        ("bidi\u202etxt.exe", "bidi\\u202etxt.exe"),
+    ],
+)
+def test_any_other_name_is_kept_with_its_control_characters_escaped(name: str, path: str) -> None:
+    assert safe_path(name) == PurePosixPath(path)
+    assert printable(path) == path
+
+
+def test_files_without_a_usable_name_are_named_by_their_number() -> None:
+    assert places("a", "../b", "/c") == ["a", "00001", "00002"]
+
+
+def test_no_file_takes_the_place_of_another() -> None:
+    assert places("algorithm.log", "algorithm.log") == ["algorithm.log", "00001"]
+    assert places("00001", "00001") == ["00001", "00001~"]
+    assert places("00002", "00002~", "..") == ["00002", "00002~", "00002~~"]
+
+
+def test_a_file_is_never_a_folder_of_another() -> None:
+    assert places("a", "a/b") == ["a", "00001"]
+    assert places("a/b", "a") == ["a/b", "00001"]
