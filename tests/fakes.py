@@ -417,6 +417,10 @@ class PausingCluster:
         answer = await Call("read", kind, name, lambda: self._api.read(kind, namespace, name))
         return cast("Json | None", answer)
 
+    async def warnings(self, namespace: str, uid: str) -> list[Json]:
+        """Ask for the warnings about an object; there are none."""
+        return cast("list[Json]", await Call("read", "Event", uid, lambda: []))
+
     async def create(self, kind: str, namespace: str, manifest: Json) -> Json:
         """Ask for a new object."""
         name = manifest["metadata"]["name"]
@@ -458,7 +462,7 @@ class PausingCluster:
         )
 
     def as_cluster(self) -> Cluster:
-        """Pass for the real one, of which the operator's actions use these five methods."""
+        """Pass for the real one, of which the operator's actions use these six methods."""
         return cast("Cluster", self)
 
 

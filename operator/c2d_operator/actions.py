@@ -10,7 +10,7 @@ from typing import Any
 from c2d_api.computejob import JOB_UID_LABEL, ComputeJob, parse_job
 from c2d_operator import pods
 from c2d_operator import status as st
-from c2d_operator.children import Refusal, owner_uid
+from c2d_operator.children import Heard, Refusal, owner_uid, parse_warning
 from c2d_operator.cluster import (
     AlreadyExistsError,
     Cluster,
@@ -25,6 +25,7 @@ from c2d_operator.steps import (
     Delete,
     DeleteJob,
     LookUp,
+    ReadWarnings,
     Release,
 )
 from c2d_operator.store import Store
@@ -48,31 +49,26 @@ async def perform(hands: Hands, job: ComputeJob, action: Action) -> bool:
         ClusterError: The API server did not answer; the action is decided anew later.
     """
     match action:
-        case CreateClaim():
-            return await _create_claim(hands, job)
-        case CreatePod():
-            return await _create_pod(hands, job, action)
+        case CreateClaim() | CreatePod():
+            return await _create_child(hands, job, action)
         case Delete():
             return await _delete(hands, job, action)
         case Release():
             return await _release(hands, job, action)
         case LookUp():
             return await _look_up(hands, job, action)
+        case ReadWarnings():
+            return await _read_warnings(hands, job, action)
         case DeleteJob():
             return await _delete_job(hands, job)
 
 
-async def _create_claim(hands: Hands, job: ComputeJob) -> bool:
+async def _create_child(hands: Hands, job: ComputeJob, action: CreateClaim | CreatePod) -> bool:
     terms = job.status.environment
     if terms is None:
         return False
-    return await _create(hands, job, "PersistentVolumeClaim", pods.claim(job, terms))
-
-
-async def _create_pod(hands: Hands, job: ComputeJob, action: CreatePod) -> bool:
-    terms = job.status.environment
-    if terms is None:
-        return False
+    if isinstance(action, CreateClaim):
+        return await _create(hands, job, "PersistentVolumeClaim", pods.claim(job, terms))
     manifest = pods.pod(job, terms, action.phase, action.attempt, hands.images)
     return await _create(hands, job, "Pod", manifest)
 
@@ -173,6 +169,12 @@ async def _look_up(hands: Hands, job: ComputeJob, action: LookUp) -> bool:
     hands.store.remove(action.kind, job.namespace, action.name, action.uid)
     hands.store.absent(job, action.uid)
     return True
+
+
+async def _read_warnings(hands: Hands, job: ComputeJob, action: ReadWarnings) -> bool:
+    trouble = parse_warning(await hands.cluster.warnings(job.namespace, action.uid))
+    hands.store.hear(job, action.uid, Heard(datetime.now(UTC), trouble))
+    return trouble is not None
 
 
 async def _delete_job(hands: Hands, job: ComputeJob) -> bool:

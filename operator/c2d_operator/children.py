@@ -5,7 +5,7 @@ is a second later.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal
@@ -56,6 +56,14 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What the events about a child told when they were asked for: its latest warning, if any."""
+
+    at: datetime
+    trouble: Trouble | None
+
+
+@dataclass(frozen=True)
 class Pod:
     """A pod of a job; times are those of the API server and the kubelet."""
 
@@ -96,6 +104,7 @@ class Claim:
     bound: bool = False
     lost: bool = False
     delete_requested: datetime | None = None
+    trouble: Trouble | None = None
 
     @property
     def deleting(self) -> bool:
@@ -114,11 +123,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Findings:
-    """What live reads and refused creations told about a job's children."""
+    """What live reads and refused creations told about a job's children.
+
+    `absent` and `heard` go by uid, `foreign` and `refused` by name.
+    """
 
     absent: frozenset[str] = frozenset()
     foreign: frozenset[str] = frozenset()
     refused: Mapping[str, Refusal] = field(default_factory=lambda: MappingProxyType({}))
+    heard: Mapping[str, Heard] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,27 @@ class Children:
     def algorithm(self) -> Pod | None:
         """The algorithm's pod."""
         return self.pod("algorithm")
+
+
+def with_warning(child: Pod | Claim, heard: Heard | None) -> Pod | Claim:
+    """Give a child that is not ready the trouble that only events tell of."""
+    ready = child.bound if isinstance(child, Claim) else bool(child.started or child.ended)
+    if heard is None or child.trouble or ready:
+        return child
+    return replace(child, trouble=heard.trouble)
+
+
+def parse_warning(events: Iterable[Json]) -> Trouble | None:
+    """Pick the latest of some warnings."""
+    latest = max(events, key=_moment, default=None)
+    return Trouble(latest.get("reason", ""), latest.get("message", "")) if latest else None
+
+
+def _moment(event: Json) -> datetime:
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    told = next((time for time in times if time), event["metadata"]["creationTimestamp"])
+    return parse_time(told)
 
 
 def owner_uid(meta: Json) -> str | None:

@@ -155,6 +155,12 @@ class Cluster:
             if not token:
                 return
 
+    async def warnings(self, namespace: str, uid: str) -> list[Json]:
+        """List the events that warn about one object."""
+        query = [("fieldSelector", f"involvedObject.uid={uid},type=Warning"), ("limit", str(PAGE))]
+        page = await self._request("GET", KINDS["Event"].path(namespace), query=query)
+        return list(page["items"])
+
     async def create(self, kind: str, namespace: str, manifest: Json) -> Json:
         """Create an object."""
         return await self._request("POST", KINDS[kind].path(namespace), manifest)

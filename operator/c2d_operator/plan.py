@@ -10,7 +10,7 @@ from dataclasses import replace
 from c2d_operator import admission
 from c2d_operator import status as st
 from c2d_operator.phases import algorithm, cleanup, loading, publishing, volumes
-from c2d_operator.steps import Facts, Step
+from c2d_operator.steps import Facts, Step, ask_why, earliest
 
 _PHASES: Mapping[str, Callable[[Facts], Step]] = {
     st.ADMITTED: admission.advance,
@@ -36,5 +36,13 @@ def plan(facts: Facts) -> Step:
     if job.spec.stop and stage in _STOPPED_AT_ONCE:
         step = algorithm.stop(facts)
     else:
-        step = _PHASES[stage](facts)
+        step = _with_questions(facts, _PHASES[stage](facts))
     return replace(step, status=replace(step.status, observed_generation=job.generation))
+
+
+def _with_questions(facts: Facts, step: Step) -> Step:
+    """Ask after children that do not get ready, as long as the job waits for them."""
+    if st.stage(step.status) != st.stage(facts.status):
+        return step
+    questions, wake = ask_why(facts)
+    return replace(step, actions=(*step.actions, *questions), wake=earliest(step.wake, wake))

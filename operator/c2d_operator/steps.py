@@ -9,10 +9,19 @@ from datetime import datetime, timedelta
 from c2d_api.computeenvironment import Environment, Terms
 from c2d_api.computejob import ComputeJob, ConditionStatus, Status
 from c2d_operator import status as st
-from c2d_operator.children import ChildKind, Children, Claim, Phase, Pod, claim_name
+from c2d_operator.children import (
+    ChildKind,
+    Children,
+    Claim,
+    Phase,
+    Pod,
+    Trouble,
+    claim_name,
+)
 from c2d_operator.status import Reason
 
 LOOK_AGAIN = timedelta(seconds=10)
+ASK_AGAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -55,11 +64,19 @@ class LookUp:
 
 
 @dataclass(frozen=True)
+class ReadWarnings:
+    """Ask what the cluster's events say about a child that does not get ready."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class DeleteJob:
     """Delete the ComputeJob, whose time to live is over."""
 
 
-Action = CreateClaim | CreatePod | Delete | Release | LookUp | DeleteJob
+Action = CreateClaim | CreatePod | Delete | Release | LookUp | ReadWarnings | DeleteJob
 
 
 @dataclass(frozen=True)
@@ -150,6 +167,58 @@ def overdue(child: Pod | Claim, now: datetime) -> tuple[LookUp, ...]:
         return ()
     kind: ChildKind = "Pod" if isinstance(child, Pod) else "PersistentVolumeClaim"
     return (LookUp(kind, child.name, child.uid),)
+
+
+def ask_why(facts: Facts) -> tuple[tuple[ReadWarnings, ...], datetime | None]:
+    """Ask after children that do not get ready, and tell when to ask the next time.
+
+    Mounts that stall and provisioners that fail are told of by events alone.
+    """
+    questions, wakes = [], []
+    claim = facts.children.claim
+    for child in (*facts.children.pods, *((claim,) if claim else ())):
+        heard = facts.children.findings.heard.get(child.uid)
+        since = _waits_since(child)
+        if since is None:
+            continue
+        due = max(since + LOOK_AGAIN, heard.at + ASK_AGAIN) if heard else since + LOOK_AGAIN
+        if facts.now < due:
+            wakes.append(due)
+        elif heard or not child.trouble:
+            questions.append(ReadWarnings(child.name, child.uid))
+            wakes.append(facts.now + ASK_AGAIN)
+    return tuple(questions), earliest(*wakes)
+
+
+def _waits_since(child: Pod | Claim) -> datetime | None:
+    if child.deleting:
+        return None
+    if isinstance(child, Claim):
+        return None if child.bound or child.lost else child.created
+    if child.gated or child.started or child.ended:
+        return None
+    return child.scheduled or child.created
+
+
+def hindrance(facts: Facts, *names: str) -> Trouble | None:
+    """Find what keeps these pods from starting: a refused creation, else the cluster's words.
+
+    A pod that was created just now may be unschedulable for a moment; that is not worth a word.
+    """
+    for name in names:
+        refusal = facts.children.findings.refused.get(name)
+        if refusal:
+            return Trouble(Reason.POD_REFUSED, f"the pod {name}: {refusal.message}")
+    for pod in facts.children.pods:
+        settled = facts.now >= pod.created + LOOK_AGAIN
+        if pod.name in names and pod.trouble and (settled or not is_unschedulable(pod.trouble)):
+            return pod.trouble
+    return None
+
+
+def is_unschedulable(trouble: Trouble) -> bool:
+    """Say whether it is the scheduler that finds no place for a pod."""
+    return trouble.reason == Reason.UNSCHEDULABLE
 
 
 def earliest(*moments: datetime | None) -> datetime | None:

@@ -13,7 +13,17 @@ from typing import Any
 
 from c2d_api.computeenvironment import Environment, parse_environment
 from c2d_api.computejob import ComputeJob, parse_job
-from c2d_operator.children import Children, Claim, Findings, Pod, Refusal, parse_claim, parse_pod
+from c2d_operator.children import (
+    Children,
+    Claim,
+    Findings,
+    Heard,
+    Pod,
+    Refusal,
+    parse_claim,
+    parse_pod,
+    with_warning,
+)
 from c2d_operator.environments import Standing, parse_standing
 
 Key = tuple[str, str]
@@ -71,7 +81,12 @@ class Store:
 
     def children(self, job: ComputeJob) -> Children:
         """Gather what is known of a job's own children."""
-        own = [c for c in self._children.get(job.key, {}).values() if c.job_uid == job.uid]
+        findings = self._findings.get(job.uid, Findings())
+        own = [
+            with_warning(child, findings.heard.get(child.uid))
+            for child in self._children.get(job.key, {}).values()
+            if child.job_uid == job.uid
+        ]
         return Children(
             claim=next((child for child in own if isinstance(child, Claim)), None),
             pods=tuple(
@@ -80,7 +95,7 @@ class Store:
                     key=lambda pod: (pod.phase, pod.attempt),
                 )
             ),
-            findings=self._findings.get(job.uid, Findings()),
+            findings=findings,
         )
 
     def strays(self, key: Key) -> tuple[Pod | Claim, ...]:
@@ -107,6 +122,12 @@ class Store:
         """Note that a child of this uid is not there any more, by a live read."""
         known = self._findings.get(job.uid, Findings())
         self._findings[job.uid] = replace(known, absent=known.absent | {uid})
+
+    def hear(self, job: ComputeJob, uid: str, heard: Heard) -> None:
+        """Note what the events about a child told."""
+        known = self._findings.get(job.uid, Findings())
+        told = MappingProxyType({**known.heard, uid: heard})
+        self._findings[job.uid] = replace(known, heard=told)
 
     def held(self, kind: str, namespace: str) -> dict[str, tuple[str, int]]:
         """Map the uid of every object of a kind in a namespace to its name and version."""

@@ -1,11 +1,21 @@
 """Bodies of pods and claims, as the API server serves them, and what decisions need of them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from c2d_operator.children import Ended, Trouble, owner_uid, parse_claim, parse_pod
+from c2d_operator.children import (
+    Ended,
+    Heard,
+    Trouble,
+    owner_uid,
+    parse_claim,
+    parse_pod,
+    parse_warning,
+    with_warning,
+)
 
 Json = dict[str, Any]
 OWNER = {
@@ -239,3 +249,47 @@ def test_claim(phase: str, bound: bool, lost: bool) -> None:
     claim = parse_claim(body({"phase": phase}, name="sum-workspace"))
     assert (claim.name, claim.job, claim.job_uid) == ("sum-workspace", "sum", "job-uid")
     assert (claim.bound, claim.lost, claim.deleting) == (bound, lost, False)
+
+
+def warning(reason: str, second: int, **fields: Any) -> Json:
+    times = {"lastTimestamp": f"2026-01-02T03:04:0{second}Z"}
+    meta = {"creationTimestamp": "2026-01-02T03:04:05Z"}
+    return {"metadata": meta, "reason": reason, "message": reason.lower(), **times, **fields}
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        pytest.param([warning("A", 1), warning("B", 3), warning("C", 2)], "B", id="the latest"),
+        pytest.param(
+            [warning("A", 7), warning("B", 1, series={"lastObservedTime": "2026-01-02T03:04:09Z"})],
+            "B",
+            id="a series counts by its last occurrence",
+        ),
+        pytest.param(
+            [warning("A", 4), warning("B", 1, lastTimestamp=None)],
+            "B",
+            id="without a time of its own an event is as old as its object",
+        ),
+    ],
+)
+def test_of_several_warnings_the_latest_is_told(events: list[Json], reason: str) -> None:
+    assert parse_warning(events) == Trouble(reason, reason.lower())
+
+
+def test_without_a_warning_nothing_is_told() -> None:
+    assert parse_warning([]) is None
+
+
+def test_a_warning_is_the_trouble_of_a_child_until_it_is_ready() -> None:
+    told = Heard(at(9), Trouble("FailedMount", "no such share"))
+    waiting = parse_pod(with_state({"waiting": {"reason": "ContainerCreating"}}))
+    assert with_warning(waiting, told) == replace(waiting, trouble=told.trouble)
+    for settled in (
+        parse_pod(with_state(RUNNING)),
+        parse_pod(with_state(terminated(1))),
+        parse_pod(with_state({"waiting": {"reason": "ImagePullBackOff", "message": "no"}})),
+    ):
+        assert with_warning(settled, told) is settled
+    assert with_warning(waiting, None) is waiting
+    assert with_warning(waiting, Heard(at(9), None)) == waiting

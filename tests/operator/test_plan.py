@@ -12,7 +12,17 @@ from c2d_api.computejob import ComputeJob, Status, parse_job
 from c2d_api.exits import LauncherExit, PodExit, Report
 from c2d_operator import status as st
 from c2d_operator.admission import terms
-from c2d_operator.children import Children, Claim, Ended, Findings, Phase, Pod, Refusal, Trouble
+from c2d_operator.children import (
+    Children,
+    Claim,
+    Ended,
+    Findings,
+    Heard,
+    Phase,
+    Pod,
+    Refusal,
+    Trouble,
+)
 from c2d_operator.phases.loading import MAX_ATTEMPTS
 from c2d_operator.plan import plan
 from c2d_operator.status import Reason
@@ -23,6 +33,7 @@ from c2d_operator.steps import (
     DeleteJob,
     Facts,
     LookUp,
+    ReadWarnings,
     Release,
     Step,
 )
@@ -277,7 +288,13 @@ def test_first_pass_shows_every_condition() -> None:
             id="the second loader does not come before its pause is over",
         ),
         pytest.param(
-            decide(st.ASSETS_LOADED, LOADER, GATED, status={"loading_attempt": 1}, after=60),
+            decide(
+                st.ASSETS_LOADED,
+                replace(LOADER, started=START),
+                GATED,
+                status={"loading_attempt": 1},
+                after=60,
+            ),
             (),
             id="the second loader waits while the first may still run",
         ),
@@ -445,6 +462,10 @@ def test_a_loader_is_repeated(code: int | None, reason: str) -> None:
     assert step.actions == ()
 
 
+UNBOUND = replace(CLAIM, bound=False)
+FULL = Trouble("Unschedulable", "0/3 nodes are available: 3 Insufficient cpu")
+NO_VOLUME = Trouble("Unschedulable", "pod has unbound immediate PersistentVolumeClaims")
+STALLED = Trouble("FailedMount", "no such share")
 FINAL = Refusal("violates PodSecurity", START, final=True)
 QUOTA = Refusal("exceeded quota", START, final=False)
 PULL = Trouble("ImagePullBackOff", "no such image")
@@ -470,6 +491,37 @@ def refused(name: str, refusal: Refusal) -> Findings:
             st.VOLUMES_READY,
             Reason.VOLUME_CREATION_FAILED,
             id="the claim is not bound in time",
+        ),
+        pytest.param(
+            decide(st.VOLUMES_READY, replace(LOADER, trouble=FULL), claim=UNBOUND, after=300),
+            st.VOLUMES_READY,
+            Reason.UNSCHEDULABLE,
+            id="no node takes the loader that the claim waits for",
+        ),
+        pytest.param(
+            decide(st.VOLUMES_READY, replace(LOADER, trouble=NO_VOLUME), claim=UNBOUND, after=300),
+            st.VOLUMES_READY,
+            Reason.VOLUME_CREATION_FAILED,
+            id="the loader has no node because its claim has no volume",
+        ),
+        pytest.param(
+            decide(
+                st.VOLUMES_READY,
+                LOADER,
+                claim=replace(UNBOUND, trouble=Trouble("ProvisioningFailed", "no space")),
+                after=300,
+            ),
+            st.VOLUMES_READY,
+            Reason.VOLUME_CREATION_FAILED,
+            id="the provisioner makes no volume",
+        ),
+        pytest.param(
+            decide(
+                st.VOLUMES_READY, claim=UNBOUND, after=300, findings=refused(LOADER_NAME, QUOTA)
+            ),
+            st.VOLUMES_READY,
+            Reason.POD_REFUSED,
+            id="the loader that the claim waits for is refused",
         ),
         pytest.param(
             decide(st.VOLUMES_READY, claim=None, findings=refused("sum-workspace", FINAL)),
@@ -730,6 +782,131 @@ def test_a_failing_algorithm_ends_with_its_own_code(code: int) -> None:
 def test_patience(step: Step) -> None:
     assert st.first_failure(step.status) is None
     assert step.wake is not None
+
+
+# What keeps a job waiting is told
+
+
+@pytest.mark.parametrize(
+    ("step", "stage", "reason", "words"),
+    [
+        pytest.param(
+            decide(st.VOLUMES_READY, claim=None, findings=refused("sum-workspace", QUOTA)),
+            st.VOLUMES_READY,
+            "VolumeCreationFailed",
+            "exceeded quota",
+            id="a claim that the quota has no room for",
+        ),
+        pytest.param(
+            decide(st.VOLUMES_READY, claim=UNBOUND, findings=refused(LOADER_NAME, QUOTA)),
+            st.VOLUMES_READY,
+            "PodRefused",
+            "exceeded quota",
+            id="a loader that the quota has no room for",
+        ),
+        pytest.param(
+            decide(st.VOLUMES_READY, replace(LOADER, trouble=FULL), claim=UNBOUND, after=10),
+            st.VOLUMES_READY,
+            "Unschedulable",
+            "Insufficient cpu",
+            id="a loader that no node takes",
+        ),
+        pytest.param(
+            decide(st.VOLUMES_READY, replace(LOADER, trouble=FULL), claim=UNBOUND, after=9),
+            st.VOLUMES_READY,
+            "Allocating",
+            "",
+            id="but not in its first moments",
+        ),
+        pytest.param(
+            decide(
+                st.VOLUMES_READY,
+                LOADER,
+                claim=replace(UNBOUND, trouble=Trouble("ProvisioningFailed", "no space")),
+            ),
+            st.VOLUMES_READY,
+            "ProvisioningFailed",
+            "no space",
+            id="a provisioner that fails",
+        ),
+        pytest.param(
+            decide(st.ASSETS_LOADED, replace(LOADER, trouble=STALLED), GATED),
+            st.ASSETS_LOADED,
+            "FailedMount",
+            "no such share",
+            id="a mount that stalls",
+        ),
+        pytest.param(
+            decide(st.ASSETS_LOADED, LOADER, findings=refused(ALGORITHM_NAME, QUOTA)),
+            st.ASSETS_LOADED,
+            "PodRefused",
+            "exceeded quota",
+            id="an algorithm that the quota has no room for",
+        ),
+        pytest.param(
+            decide(
+                st.RESULTS_PUBLISHED,
+                findings=Findings(
+                    absent=frozenset({"algorithm-uid"}),
+                    refused=MappingProxyType({PUBLISHER_NAME: QUOTA}),
+                ),
+            ),
+            st.RESULTS_PUBLISHED,
+            "PodRefused",
+            "exceeded quota",
+            id="a publisher that the quota has no room for",
+        ),
+    ],
+)
+def test_a_job_that_waits_says_for_what(step: Step, stage: str, reason: str, words: str) -> None:
+    assert changed(step, stage) == ("Unknown", reason)
+    condition = step.status.condition(stage)
+    assert condition is not None
+    assert words in condition.message
+
+
+@pytest.mark.parametrize(
+    ("stage", "child"),
+    [(st.ASSETS_LOADED, pod("loading")), (st.RESULTS_PUBLISHED, pod("publishing"))],
+)
+def test_a_pod_that_starts_after_all_is_told_too(stage: str, child: Pod) -> None:
+    pods = (replace(child, started=START), *((GATED,) if stage == st.ASSETS_LOADED else ()))
+    job = job_at(stage)
+    status = st.record(job.status, stage, "Unknown", "FailedMount", "no such share", START, 3)
+    step = plan(Facts(replace(job, status=status), Children(CLAIM, pods), START))
+    expected = {st.ASSETS_LOADED: Reason.LOADING, st.RESULTS_PUBLISHED: Reason.PUBLISHING}
+    assert changed(step, stage) == ("Unknown", expected[stage])
+
+
+ASK = ReadWarnings(LOADER_NAME, "loader-uid-0")
+HEARD = Heard(START + timedelta(seconds=10), STALLED)
+
+
+@pytest.mark.parametrize(
+    ("loader", "heard", "after", "asked", "wake"),
+    [
+        pytest.param(LOADER, None, 9, False, 10, id="not at once"),
+        pytest.param(LOADER, None, 10, True, 40, id="after ten seconds"),
+        pytest.param(replace(LOADER, scheduled=START), None, 10, True, 40, id="on its node"),
+        pytest.param(replace(LOADER, trouble=PULL), None, 10, False, 600, id="unless it is known"),
+        pytest.param(replace(LOADER, trouble=STALLED), HEARD, 39, False, 40, id="not too often"),
+        pytest.param(replace(LOADER, trouble=STALLED), HEARD, 40, True, 70, id="but again"),
+        pytest.param(replace(LOADER, started=START), None, 99, False, 600, id="not once it runs"),
+    ],
+)
+def test_what_only_events_tell_is_asked_for(
+    loader: Pod, heard: Heard | None, after: float, asked: bool, wake: int
+) -> None:
+    told = {loader.uid: heard} if heard else {}
+    findings = Findings(heard=MappingProxyType(told))
+    step = decide(st.ASSETS_LOADED, loader, GATED, after=after, findings=findings)
+    assert (ASK in step.actions) == asked
+    assert step.wake == START + timedelta(seconds=wake)
+
+
+def test_a_claim_that_is_not_bound_is_asked_after_too() -> None:
+    step = decide(st.VOLUMES_READY, replace(LOADER, trouble=PULL), GATED, claim=UNBOUND, after=10)
+    assert step.actions == (ReadWarnings("sum-workspace", "claim-uid"),)
 
 
 # Stop, suspension, end

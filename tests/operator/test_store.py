@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from c2d_operator.children import Refusal, claim_name, pod_name
+from c2d_operator.children import Heard, Refusal, Trouble, claim_name, pod_name
 from c2d_operator.store import Store
 from fakes import ENVIRONMENT, KEY, NAME, NAMESPACE, START, environment_body, job_manifest
 
@@ -130,6 +130,16 @@ def test_a_refusal_is_over_when_the_child_is_seen() -> None:
     findings = store.children(known).findings
     assert set(findings.refused) == {"sum-loader-0"}
     assert findings.foreign == frozenset()
+
+
+def test_what_events_tell_is_the_trouble_of_the_child() -> None:
+    store = with_job()
+    store.put("Pod", pod("p", 20))
+    trouble = Trouble("FailedMount", "no such share")
+    store.hear(store.jobs[KEY], "p", Heard(START, trouble))
+    children = store.children(store.jobs[KEY])
+    assert [one.trouble for one in children.pods] == [trouble]
+    assert children.findings.heard["p"].trouble == trouble
 
 
 def test_findings_end_with_their_job() -> None:

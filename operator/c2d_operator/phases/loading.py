@@ -17,6 +17,7 @@ from c2d_operator.steps import (
     delete,
     earliest,
     fail,
+    hindrance,
     look_for_workspace,
     overdue,
     workspace_lost,
@@ -40,14 +41,13 @@ def advance(facts: Facts) -> Step:
     if facts.job.spec.suspend and facts.status.algorithm_uid is None:
         return suspend(facts, st.ASSETS_LOADED)
     facts = resume(facts, st.ASSETS_LOADED, Reason.LOADING)
+    facts = tell(facts, st.ASSETS_LOADED)
     loader = facts.children.pod("loading", facts.status.loading_attempt)
     if loader is not None and loader.ended is not None:
         return _ended(facts, loader.ended)
     deadline = facts.base(st.VOLUMES_READY) + timedelta(seconds=facts.terms.deadlines.loading)
     if facts.now >= deadline:
         return fail(facts, Reason.DATA_PROVISIONING_FAILED, _too_late(facts, loader))
-    if loader is not None and loader.trouble:
-        facts = facts.waiting(st.ASSETS_LOADED, loader.trouble.reason, loader.trouble.message)
     step = create_pods(facts, st.VOLUMES_READY)
     look = look_for_workspace(facts)
     return Step(step.status, (*step.actions, *look), earliest(step.wake, deadline))
@@ -134,6 +134,23 @@ def _is_fresh(facts: Facts, type_: str) -> bool:
     return condition is not None and condition.reason == Reason.WAITING
 
 
+def tell(facts: Facts, type_: str) -> Facts:
+    """Say what keeps the first pods from starting, and when the loader does start."""
+    loader = facts.children.pod("loading", facts.status.loading_attempt)
+    trouble = hindrance(facts, *_first_pods(facts))
+    if trouble:
+        return facts.waiting(type_, trouble.reason, trouble.message)
+    if loader is not None and loader.started and type_ == st.ASSETS_LOADED:
+        return facts.waiting(type_, Reason.LOADING)
+    return facts
+
+
+def _first_pods(facts: Facts) -> tuple[str, str]:
+    name = facts.job.name
+    loader = pod_name(name, "loading", facts.status.loading_attempt)
+    return loader, pod_name(name, "algorithm")
+
+
 def create_pods(facts: Facts, since: str) -> Step:
     """Create loader and gated algorithm where they are missing.
 
@@ -177,10 +194,7 @@ def _create(
 def _refused(facts: Facts, since: str) -> Step | None:
     """Fail a job whose pods the API server will not have, past the environment's grace."""
     grace = facts.base(since) + timedelta(seconds=facts.terms.deadlines.starting)
-    for pod in (
-        pod_name(facts.job.name, "loading", facts.status.loading_attempt),
-        pod_name(facts.job.name, "algorithm"),
-    ):
+    for pod in _first_pods(facts):
         if pod in facts.children.findings.foreign:
             return fail(
                 facts,

@@ -19,6 +19,7 @@ from c2d_operator.steps import (
     delete,
     earliest,
     fail,
+    hindrance,
     look_for_workspace,
     overdue,
     workspace_lost,
@@ -37,10 +38,12 @@ def advance(facts: Facts) -> Step:
     deadline = _began(facts) + timedelta(seconds=facts.terms.deadlines.publishing)
     if facts.now >= deadline:
         return fail(facts, Reason.RESULTS_UPLOAD_FAILED, _too_late(facts))
-    if publisher is not None and publisher.trouble:
-        trouble = publisher.trouble
-        facts = facts.waiting(st.RESULTS_PUBLISHED, trouble.reason, trouble.message)
     name = pod_name(facts.job.name, "publishing", attempt)
+    trouble = hindrance(facts, name)
+    if trouble:
+        facts = facts.waiting(st.RESULTS_PUBLISHED, trouble.reason, trouble.message)
+    elif publisher is not None and publisher.started:
+        facts = facts.waiting(st.RESULTS_PUBLISHED, Reason.PUBLISHING)
     if name in facts.children.findings.foreign:
         return fail(facts, Reason.NAME_CONFLICT, f"the pod {name} belongs to something else")
     return _begin(facts, publisher, deadline)

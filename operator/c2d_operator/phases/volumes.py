@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from c2d_operator import status as st
-from c2d_operator.children import claim_name
+from c2d_operator.children import claim_name, pod_name
 from c2d_operator.phases import loading
 from c2d_operator.status import Reason
 from c2d_operator.steps import (
@@ -13,6 +13,8 @@ from c2d_operator.steps import (
     Step,
     earliest,
     fail,
+    hindrance,
+    is_unschedulable,
     overdue,
 )
 
@@ -37,7 +39,8 @@ def advance(facts: Facts) -> Step:
     deadline = facts.base(st.ADMITTED) + timedelta(seconds=facts.terms.deadlines.volumes)
     refusal = facts.children.findings.refused.get(name)
     if facts.now >= deadline or (refusal and refusal.final):
-        return fail(facts, Reason.VOLUME_CREATION_FAILED, _why(facts))
+        return fail(facts, *_why(facts))
+    facts = _tell(facts)
     step = loading.create_pods(facts, st.ADMITTED)
     retry = refusal.at + loading.REFUSAL_PAUSE if refusal else None
     if claim is None and (retry is None or facts.now >= retry):
@@ -47,13 +50,37 @@ def advance(facts: Facts) -> Step:
     return Step(step.status, (*look, *step.actions), earliest(step.wake, deadline, retry, again))
 
 
-def _why(facts: Facts) -> str:
+def _tell(facts: Facts) -> Facts:
+    """Say what the claim waits for, where it does not get bound as it should."""
+    claim = facts.children.claim
+    refusal = facts.children.findings.refused.get(claim_name(facts.job.name))
+    if refusal:
+        words = f"the claim could not be created: {refusal.message}"
+        return facts.waiting(st.VOLUMES_READY, Reason.VOLUME_CREATION_FAILED, words)
+    if claim is not None and claim.trouble:
+        return facts.waiting(st.VOLUMES_READY, claim.trouble.reason, claim.trouble.message)
+    return loading.tell(facts, st.VOLUMES_READY)
+
+
+def _why(facts: Facts) -> tuple[Reason, str]:
+    """Blame what the claim was waiting for: most are bound when their first pod gets a node."""
     name = claim_name(facts.job.name)
     text = f"the claim {name} was not bound within {facts.terms.deadlines.volumes} s"
     refusal = facts.children.findings.refused.get(name)
-    loader = facts.children.pod("loading", facts.status.loading_attempt)
     if refusal:
-        return f"the claim {name} could not be created: {refusal.message}"
-    if loader is not None and loader.trouble:
-        return f"{text}; the loader that it waits for does not start: {loader.trouble.message}"
-    return text
+        message = f"the claim {name} could not be created: {refusal.message}"
+        return Reason.VOLUME_CREATION_FAILED, message
+    claim = facts.children.claim
+    if claim is not None and claim.trouble:
+        words = f"{claim.trouble.reason}: {claim.trouble.message}"
+        return Reason.VOLUME_CREATION_FAILED, f"{text}: {words}"
+    loader = pod_name(facts.job.name, "loading", facts.status.loading_attempt)
+    trouble = hindrance(facts, loader)
+    if trouble is None:
+        return Reason.VOLUME_CREATION_FAILED, text
+    if trouble.reason == Reason.POD_REFUSED:
+        return Reason.POD_REFUSED, trouble.message
+    message = f"{text}; the loader that it waits for does not start: {trouble.message}"
+    if is_unschedulable(trouble) and "volume" not in trouble.message.lower():
+        return Reason.UNSCHEDULABLE, message
+    return Reason.VOLUME_CREATION_FAILED, message
