@@ -180,6 +180,7 @@ def environment_status() -> Body:
         {
             "observedGeneration": 1,
             "runningJobs": 1,
+            "inUse": {"cpu": "1500m", "memory": "2Gi", "disk": "10Gi"},
             "queuedJobs": 2,
             "conditions": [_CONDITION],
         }

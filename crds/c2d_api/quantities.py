@@ -1,6 +1,8 @@
 """Kubernetes quantities (`500m`, `2Gi`) as exact numbers."""
 
+import math
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 
 _SUFFIXES = {
@@ -24,3 +26,18 @@ def parse_quantity(text: str) -> Fraction:
     if not found:
         raise ValueError(f"{text!r} is not a quantity such as 500m or 2Gi")
     return Fraction(found[1]) * _SUFFIXES[found[2]]
+
+
+def total_cpu(quantities: Iterable[str]) -> str:
+    """Add up numbers of cores; parts of a core are written in thousandths."""
+    cores = sum(map(parse_quantity, quantities), Fraction(0))
+    return str(cores) if cores.denominator == 1 else f"{math.ceil(cores * 1000)}m"
+
+
+def total_size(quantities: Iterable[str]) -> str:
+    """Add up sizes, written with the greatest binary suffix that keeps them whole."""
+    size = math.ceil(sum(map(parse_quantity, quantities), Fraction(0)))
+    for suffix in ("Ti", "Gi", "Mi", "Ki"):
+        if size and size % _SUFFIXES[suffix] == 0:
+            return f"{size // _SUFFIXES[suffix]}{suffix}"
+    return str(size)

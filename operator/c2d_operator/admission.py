@@ -28,6 +28,7 @@ class Contender:
     created: datetime
     holding: bool
     waiting: bool
+    resources: Quantities | None = None
 
 
 def contender(job: ComputeJob) -> Contender:
@@ -39,6 +40,7 @@ def contender(job: ComputeJob) -> Contender:
         job.uid,
         job.created,
         holding=admitted and open_,
+        resources=job.status.environment.resources if job.status.environment else None,
         waiting=undecided and open_ and not job.deleting and not held_back(job),
     )
 

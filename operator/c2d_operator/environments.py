@@ -4,15 +4,16 @@ Pure. The standing objects are the ServiceAccounts and NetworkPolicies of the th
 there before any pod is, restored when they are changed or deleted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from c2d_api.computeenvironment import Address, Environment, Store
+from c2d_api.computeenvironment import Address, Environment, Quantities, Store
 from c2d_api.computejob import ENVIRONMENT_LABEL, PHASE_LABEL, Condition, ConditionStatus
+from c2d_api.quantities import total_cpu, total_size
 from c2d_api.times import parse_time
 from c2d_operator.children import POD_NAMES
 from c2d_operator.status import condition_dict
@@ -214,9 +215,17 @@ def _is_default(storage_class: Json) -> bool:
 
 
 def status(
-    environment: Environment, verdict: Verdict, *, running: int, queued: int, now: datetime
+    environment: Environment,
+    verdict: Verdict,
+    *,
+    in_use: Sequence[Quantities],
+    queued: int,
+    now: datetime,
 ) -> Manifest:
-    """Write the status of an environment; equal facts give an equal status."""
+    """Write the status of an environment; equal facts give an equal status.
+
+    `in_use` has what each job with a place was given.
+    """
     ready = _condition(environment, READY, ("True" if verdict.ready else "False"), verdict, now=now)
     isolated = _condition(
         environment,
@@ -231,8 +240,13 @@ def status(
     )
     return {
         "observedGeneration": environment.generation,
-        "runningJobs": running,
+        "runningJobs": len(in_use),
         "queuedJobs": queued,
+        "inUse": {
+            "cpu": total_cpu(held.cpu for held in in_use),
+            "memory": total_size(held.memory for held in in_use),
+            "disk": total_size(held.disk for held in in_use),
+        },
         "conditions": [condition_dict(ready), condition_dict(isolated)],
     }
 

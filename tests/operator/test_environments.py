@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from c2d_api.computeenvironment import Environment, parse_environment
+from c2d_api.computeenvironment import Environment, Quantities, parse_environment
 from c2d_operator.environments import (
     Verdict,
     desired,
@@ -20,6 +20,7 @@ from c2d_operator.environments import (
 from fakes import START, environment_body
 
 Json = dict[str, Any]
+SOME = Quantities("500m", "1024Mi", "3Gi")
 DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
 
 
@@ -207,19 +208,20 @@ BAD = Verdict(ready=False, reason="StorageClassNotFound", message="")
 
 def test_equal_facts_give_an_equal_status() -> None:
     fresh = replace(environment(), status={})
-    first = status(fresh, GOOD, running=1, queued=2, now=START)
+    first = status(fresh, GOOD, in_use=[SOME], queued=2, now=START)
     later = START + timedelta(seconds=99)
-    second = status(replace(environment(), status=first), GOOD, running=1, queued=2, now=later)
+    second = status(replace(environment(), status=first), GOOD, in_use=[SOME], queued=2, now=later)
     assert second == first
     assert (first["runningJobs"], first["queuedJobs"]) == (1, 2)
+    assert first["inUse"] == {"cpu": "500m", "memory": "1Gi", "disk": "3Gi"}
 
 
 def test_readiness_is_dated_by_its_last_change() -> None:
     fresh = replace(environment(), status={})
-    first = status(fresh, GOOD, running=0, queued=0, now=START)
+    first = status(fresh, GOOD, in_use=[], queued=0, now=START)
     known = replace(environment(), status=first)
     later = START + timedelta(seconds=99)
-    ready, isolated = status(known, BAD, running=0, queued=0, now=later)["conditions"]
+    ready, isolated = status(known, BAD, in_use=[], queued=0, now=later)["conditions"]
     assert (ready["status"], ready["lastTransitionTime"]) == ("False", "2040-01-01T00:01:39Z")
     assert (isolated["status"], isolated["lastTransitionTime"]) == (
         "Unknown",
@@ -229,9 +231,9 @@ def test_readiness_is_dated_by_its_last_change() -> None:
 
 def test_only_a_change_of_readiness_is_worth_an_event() -> None:
     fresh = replace(environment(), status={})
-    good = status(fresh, GOOD, running=0, queued=0, now=START)
+    good = status(fresh, GOOD, in_use=[], queued=0, now=START)
     assert headline(fresh, good) == ("Available", "", False)
     known = replace(fresh, status=good)
     assert headline(known, good) is None
-    bad = status(known, BAD, running=0, queued=0, now=START)
+    bad = status(known, BAD, in_use=[], queued=0, now=START)
     assert headline(known, bad) == ("StorageClassNotFound", "", True)
