@@ -50,24 +50,38 @@ class Stack:
             "computeenvironments.computetodata.io",
         )
         self.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests/base"))
+        self.operator_config("operator")
+
+    def admin_config(self) -> dict[str, Any]:
+        return dict(json.loads(self.kubectl("config", "view", "--raw", "-o", "json")))
+
+    def operator_config(self, name: str, cluster: Json | None = None) -> Path:
+        """Write a kubeconfig of the operator's own account, for this or another front."""
         token = self.kubectl("create", "token", "-n", "c2d-system", "c2d-operator")
-        config = json.loads(self.kubectl("config", "view", "--raw", "-o", "json"))
+        config = self.admin_config()
         config["users"][0]["user"] = {"token": token.strip()}
-        (self.folder / "operator.kubeconfig").write_text(json.dumps(config))
+        if cluster:
+            config["clusters"][0]["cluster"] = cluster
+        path = self.folder / f"{name}.kubeconfig"
+        path.write_text(json.dumps(config))
+        return path
 
     def start(self, port: int = 18080) -> None:
         self.process = self.spawn(port)
 
-    def spawn(self, port: int) -> "subprocess.Popen[bytes]":
+    def spawn(
+        self, port: int, kubeconfig: Path | None = None, **settings: str
+    ) -> "subprocess.Popen[bytes]":
         environ = {
             "PATH": os.environ["PATH"],
-            "KUBECONFIG": str(self.folder / "operator.kubeconfig"),
+            "KUBECONFIG": str(kubeconfig or self.folder / "operator.kubeconfig"),
             "C2D_LOADER_IMAGE": "loader:1",
             "C2D_PUBLISHER_IMAGE": "publisher:1",
             "C2D_NAMESPACES": JOBS,
             "C2D_LOG_FORMAT": "plain",
             "C2D_HEALTH_PORT": str(port),
             "C2D_METRICS_PORT": str(port + 1000),
+            **settings,
         }
         with (self.folder / "operator.log").open("ab") as log:
             return subprocess.Popen(

@@ -35,7 +35,9 @@ async def serve(settings: Settings, kubeconfig: str | None) -> None:
         recorder = Recorder(own, identity)
         images = Images(settings.loader_image, settings.publisher_image)
         hands = Hands(own, store, images)
-        reconciler = Reconciler(hands, recorder, metrics, settings.namespaces)
+        reconciler = Reconciler(
+            hands, recorder, metrics, settings.namespaces, settings.watch_grace_seconds
+        )
         metrics.serve(
             settings.metrics_port, store, reconciler.waiting, lambda: leader.remaining() > 0
         )

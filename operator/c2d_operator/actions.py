@@ -114,14 +114,33 @@ async def _delete(hands: Hands, job: ComputeJob, action: Delete) -> bool:
 async def delete_child(hands: Hands, namespace: str, action: Delete) -> bool:
     """Delete one child by its uid; one that is not there any more is deleted."""
     kind, name, uid = action.kind, action.name, action.uid
-    try:
-        body = await hands.cluster.delete(kind, namespace, name, uid)
-    except (NotFoundError, ConflictError):
+    body = await delete_object(hands.cluster, (kind, namespace, name), uid)
+    if body is None:
         hands.store.remove(kind, namespace, name, uid)
         return True
-    if body.get("kind") == kind and "deletionTimestamp" in body["metadata"]:
+    # an answer without a version is the last of an object that is gone, or no object at all
+    if body.get("kind") == kind and {"deletionTimestamp", "resourceVersion"} <= set(
+        body["metadata"]
+    ):
         hands.store.put(kind, body)
     return False
+
+
+async def delete_object(cluster: Cluster, place: tuple[str, str, str], uid: str) -> Json | None:
+    """Delete the object of this uid; None if it is not there any more.
+
+    Raises:
+        ClusterError: It is there, and is not deleted yet.
+    """
+    try:
+        return await cluster.delete(*place, uid)
+    except NotFoundError:
+        return None
+    except ConflictError:
+        body = await cluster.read(*place)
+        if body is not None and body["metadata"]["uid"] == uid:
+            raise
+        return None
 
 
 async def _release(hands: Hands, job: ComputeJob, action: Release) -> bool:
@@ -178,8 +197,7 @@ async def _read_warnings(hands: Hands, job: ComputeJob, action: ReadWarnings) ->
 
 
 async def _delete_job(hands: Hands, job: ComputeJob) -> bool:
-    try:
-        await hands.cluster.delete("ComputeJob", job.namespace, job.name, job.uid)
-    except (NotFoundError, ConflictError):
-        hands.store.remove("ComputeJob", job.namespace, job.name, job.uid)
+    place = ("ComputeJob", job.namespace, job.name)
+    if await delete_object(hands.cluster, place, job.uid) is None:
+        hands.store.remove(*place, job.uid)
     return False

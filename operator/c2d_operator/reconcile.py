@@ -16,7 +16,7 @@ from c2d_api.computeenvironment import Environment
 from c2d_api.computejob import ENVIRONMENT_LABEL, JOB_LABEL, ComputeJob, Status
 from c2d_operator import admission, environments
 from c2d_operator import status as st
-from c2d_operator.actions import Hands, delete_child, perform
+from c2d_operator.actions import Hands, delete_child, delete_object, perform
 from c2d_operator.children import ChildKind, Claim, Pod
 from c2d_operator.cluster import (
     Cluster,
@@ -49,7 +49,6 @@ SELECTORS: Mapping[str, str] = {
 
 _LOAD_PAUSE = 1.0
 _COUNTS_PAUSE = 5.0
-_DEAF_AFTER = 60.0
 _NOT_READY_PAUSE = 15.0
 _READY_PAUSE = 300.0
 
@@ -61,8 +60,9 @@ def _now() -> datetime:
 class Ear:
     """Notices a watch that has gone silent: lists show objects that it never told of."""
 
-    def __init__(self) -> None:
-        """Begin with nothing heard and nothing expected."""
+    def __init__(self, grace: float) -> None:
+        """Take how many seconds a watch may be behind a list."""
+        self._grace = grace
         self._heard: dict[Key, int] = defaultdict(int)
         self._missing: dict[Key, tuple[int, float]] = {}
 
@@ -81,7 +81,7 @@ class Ear:
         """Name a kind whose watch has not caught up within its grace."""
         now = asyncio.get_running_loop().time()
         for (kind, namespace), (version, since) in self._missing.items():
-            if now > since + _DEAF_AFTER:
+            if now > since + self._grace:
                 return f"the watch of {kind} in {namespace} never told of version {version}"
         return None
 
@@ -95,9 +95,10 @@ class Reconciler:
         recorder: Recorder,
         metrics: Metrics,
         namespaces: tuple[str, ...],
+        watch_grace: float,
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        """Take what passes act with and the namespaces they serve."""
+        """Take what passes act with, the namespaces they serve, and how late a watch may be."""
         self._hands = hands
         self._store: Store = hands.store
         self._cluster: Cluster = hands.cluster
@@ -110,7 +111,7 @@ class Reconciler:
         self._granted: dict[Key, frozenset[str]] = {}
         self._stale: set[Key] = set()
         self._names: dict[str, Key] = {}
-        self._ear = Ear()
+        self._ear = Ear(watch_grace)
         self.loaded = False
 
     # What is seen
@@ -409,7 +410,7 @@ class Reconciler:
         status = environments.status(
             environment,
             verdict,
-            running=sum(job.holding for job in jobs),
+            in_use=[job.resources for job in jobs if job.holding and job.resources],
             queued=sum(job.waiting for job in jobs),
             now=self._clock(),
         )
@@ -454,10 +455,9 @@ class Reconciler:
         if await self._cluster.read("ComputeEnvironment", *key) is not None:
             return
         for thing in list(self._store.standing[key].values()):
-            try:
-                await self._cluster.delete(thing.kind, key[0], thing.name, thing.uid)
-            except (NotFoundError, ConflictError):
-                self._store.remove(thing.kind, key[0], thing.name, thing.uid)
+            place = (thing.kind, key[0], thing.name)
+            if await delete_object(self._cluster, place, thing.uid) is None:
+                self._store.remove(*place, thing.uid)
 
 
 def _offer(environment: Environment) -> object:

@@ -22,6 +22,7 @@ class Settings:
     request_burst: int
     request_timeout: float
     resync_seconds: float
+    watch_grace_seconds: float
     health_port: int
     metrics_port: int
     log_format: str
@@ -64,6 +65,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         request_burst=int(number("C2D_API_REQUEST_BURST", 200, 1)),
         request_timeout=number("C2D_API_TIMEOUT_SECONDS", 15, 1),
         resync_seconds=number("C2D_RESYNC_SECONDS", 300, 1),
+        watch_grace_seconds=number("C2D_WATCH_GRACE_SECONDS", 60, 1),
         health_port=int(number("C2D_HEALTH_PORT", 8080, 1)),
         metrics_port=int(number("C2D_METRICS_PORT", 9090, 1)),
         log_format=text("C2D_LOG_FORMAT", "json"),
