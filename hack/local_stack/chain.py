@@ -22,6 +22,8 @@ from local_stack.processes import free_ports, run, running, wait_until
 
 CHAIN_ID = 8996
 NETWORK = "development"  # as every Ocean client calls the chain of that number
+TEST_ACCOUNTS = ("deployer", "publisher", "consumer")  # anvil's first ones
+OWN_ACCOUNTS = ("provider", "environment-free", "environment-paid")  # new for each stack
 _NAME = "chain"
 _REQUIREMENTS = settings.REPOSITORY / "hack/chain/requirements.txt"
 _READY_LIMIT = 30.0

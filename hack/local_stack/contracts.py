@@ -17,10 +17,8 @@ from web3.contract import Contract
 from web3.contract.contract import ContractConstructor, ContractFunction
 from web3.types import TxReceipt
 
-from local_stack.chain import CHAIN_ID, NETWORK
+from local_stack.chain import CHAIN_ID, NETWORK, OWN_ACCOUNTS, TEST_ACCOUNTS
 
-TEST_ACCOUNTS = ("deployer", "publisher", "consumer")  # anvil's first ones
-OWN_ACCOUNTS = ("provider", "environment-free", "environment-paid")
 _MNEMONIC = "test test test test test test test test test test test junk"  # anvil's
 _NOBODY = "0x000000000000000000000000000000000000dEaD"
 _TEMPLATES = ("ERC20Template", "ERC20TemplateEnterprise", "ERC20Template3", "ERC20Template4")

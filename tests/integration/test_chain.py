@@ -17,7 +17,16 @@ from web3.types import RPCEndpoint
 from chain import ONE, Asset, Ocean, Order, did, emitted, signed_fee
 from local_stack import toolchain
 from local_stack.cgroups import Cgroup
-from local_stack.chain import CHAIN_ID, NETWORK, Chain, ask, ensure_chain, listed
+from local_stack.chain import (
+    CHAIN_ID,
+    NETWORK,
+    OWN_ACCOUNTS,
+    TEST_ACCOUNTS,
+    Chain,
+    ask,
+    ensure_chain,
+    listed,
+)
 from local_stack.chain import chain as running_chain
 from local_stack.daemons import Daemons
 from local_stack.processes import free_ports, wait_until
@@ -25,7 +34,6 @@ from local_stack.processes import free_ports, wait_until
 ORDER_STARTED = "0xe1c4fa794edfa8f619b8257a077398950357b9c6398528f94480307352f9afcc"
 ORDER_REUSED = "0x526e31449ea46e2aecf9b480c8d7dfa191348ef74ffdf75b445a6ab726daa6ff"
 PROVIDER_FEE = "0xf8ed11cdaaf10eca2b6c941fb802cb8682afe86cac1eb93f70d0780fa062c544"
-OWN_ACCOUNTS = ("provider", "environment-free", "environment-paid")
 
 
 @pytest.fixture
@@ -102,9 +110,8 @@ def test_the_factory_has_the_templates_under_their_numbers(ocean: Ocean) -> None
 def test_deployer_publisher_and_consumer_are_anvils_first_accounts(
     chain: Chain, ocean: Ocean
 ) -> None:
-    names = ("deployer", "publisher", "consumer")
     first = [str(address) for address in ocean.web3.eth.accounts[:3]]
-    assert [chain.accounts[name].address for name in names] == first
+    assert [chain.accounts[name].address for name in TEST_ACCOUNTS] == first
     token = ocean.contract("OceanToken", ocean.addresses["Ocean"]).functions
     held = [token.balanceOf(address).call() // ONE for address in ocean.web3.eth.accounts]
     assert held == [1_000_000, *[100_000] * 9]
