@@ -4,21 +4,18 @@ It needs neither root nor namespaces. Nothing schedules or runs pods; with `cont
 owner references are honoured and service accounts are made.
 """
 
-import socket
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from local_stack import toolchain
 from local_stack.certificates import Authority
-from local_stack.processes import tied_to_parent, wait_until
+from local_stack.processes import free_ports, running, wait_until
 
 _READY_LIMIT = 60.0
-_STOP_LIMIT = 10.0
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -41,7 +38,7 @@ def api_server(
     programs = toolchain.ensure("etcd", "kube-apiserver", "kube-controller-manager")
     logs = folder / "log"
     logs.mkdir(parents=True)
-    etcd_port, peer_port, port = _free_ports(3)
+    etcd_port, peer_port, port = free_ports(3)
     server = f"https://127.0.0.1:{port}"
     authority = _authority(folder, logs)
     kubeconfig = authority.kubeconfig("admin", server)
@@ -58,8 +55,8 @@ def api_server(
         *(audit_flags(folder) if audit else ()),
     ]
     with ExitStack() as stack:
-        stack.enter_context(_running(etcd, logs / "etcd.log"))
-        process = stack.enter_context(_running(apiserver, logs / "kube-apiserver.log"))
+        stack.enter_context(running(etcd, logs / "etcd.log"))
+        process = stack.enter_context(running(apiserver, logs / "kube-apiserver.log"))
         wait_until(
             lambda: is_ready(server, authority),
             "The API server is not ready",
@@ -146,7 +143,7 @@ def _authority(folder: Path, logs: Path) -> Authority:
 def _running_controllers(
     programs: dict[str, Path], authority: Authority, server: str, logs: Path
 ) -> Iterator[None]:
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     log = logs / "kube-controller-manager.log"
     kubeconfig = authority.kubeconfig("controllers", server)
     program = programs["kube-controller-manager"]
@@ -154,7 +151,7 @@ def _running_controllers(
     address = ("--bind-address=127.0.0.1", f"--secure-port={port}")
     certificate, key = authority.pair("apiserver")
     serving = (f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}")
-    with _running([*command, *address, *serving], log) as process:
+    with running([*command, *address, *serving], log) as process:
         wait_until(
             lambda: is_ready(f"https://127.0.0.1:{port}", authority, "/healthz"),
             "The controller manager is not ready",
@@ -163,28 +160,3 @@ def _running_controllers(
             alive=lambda: process.poll() is None,
         )
         yield
-
-
-@contextmanager
-def _running(command: Sequence[str | Path], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            tied_to_parent(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

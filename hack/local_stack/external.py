@@ -24,6 +24,7 @@ from local_stack import (
     toolchain,
 )
 from local_stack.cgroups import Cgroup
+from local_stack.chain import Chain, ensure_chain
 from local_stack.console import StackError, say
 from local_stack.daemons import Daemons
 from local_stack.dataset import ensure_dataset
@@ -81,7 +82,15 @@ def up(wishes: Wishes) -> None:
     )
     data_url = ensure_dataset(values.files, log / "pip.log")
     facts = stack_file.Facts(
-        kubectl, registry, values.store, values.files, data_url, algorithms, log, None
+        kubectl,
+        registry,
+        values.store,
+        values.files,
+        _chain(daemons, kubectl),
+        data_url,
+        algorithms,
+        log,
+        None,
     )
     stack_file.write(FOLDER / "stack.env", facts)
     install.install(kubectl, FOLDER, values)
@@ -148,6 +157,12 @@ def _files(wishes: Wishes, daemons: Daemons, kubectl: Kubectl) -> Files:
     address, port = _place(kubectl, "files")
     CGROUP.create()
     return services.ensure_files(daemons, address, port)
+
+
+def _chain(daemons: Daemons, kubectl: Kubectl) -> Chain:
+    address, port = _place(kubectl, "chain")
+    CGROUP.create()
+    return ensure_chain(daemons, address, port, toolchain.ensure("anvil")["anvil"])
 
 
 def _place(kubectl: Kubectl, name: str) -> tuple[str, int]:

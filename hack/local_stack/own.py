@@ -14,6 +14,7 @@ from local_stack import (
     stack_file,
     toolchain,
 )
+from local_stack.chain import ensure_chain
 from local_stack.console import StackError, say
 from local_stack.daemons import Daemons
 from local_stack.dataset import ensure_dataset
@@ -55,6 +56,7 @@ def up(*, until: str | None = None) -> None:
         builder.registry,
         values.store,
         values.files,
+        ensure_chain(daemons, settings.NODE_ADDRESS, settings.RPC_PORT, programs["anvil"]),
         ensure_dataset(values.files, log / "pip.log"),
         builder.ensure(images.ALGORITHMS),
         log,

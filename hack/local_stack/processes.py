@@ -4,15 +4,18 @@ Whatever a program prints goes to a log file, and an error names the file and sh
 """
 
 import os
+import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from local_stack.console import StackError
 
 _SHOWN_LINES = 15
 _POLL_SECONDS = 0.1
+_STOP_LIMIT = 10.0
 
 
 def run(
@@ -77,6 +80,33 @@ def wait_until(
         if time.monotonic() > end:
             raise failure(f"{what}: not within {limit:.0f} s", log)
         time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def running(command: Sequence[str | Path], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program for as long as the context lasts, and not longer than this process."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            tied_to_parent(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports of loopback that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
 
 
 def tied_to_parent(command: Sequence[str | Path]) -> list[str]:

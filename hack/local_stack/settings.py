@@ -8,6 +8,7 @@ ETCD_VERSION = "3.6.8"
 COREDNS_VERSION = "1.15.0"
 LOCAL_PATH_VERSION = "0.0.30"
 VERSITYGW_VERSION = "1.8.0"
+ANVIL_VERSION = "1.7.1"  # as in hack/chain/package.json
 GO_VERSION = "1.26.8"  # the API server's /openapi/v2 breaks when it is compiled with Go 1.27
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,3 +28,4 @@ DNS_ADDRESS = "10.96.0.10"
 REGISTRY_PORT = 5000
 STORE_PORT = 7070
 FILES_PORT = 8080
+RPC_PORT = 8545

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_stack import install
+from local_stack.chain import TEST_ACCOUNTS, Chain
 from local_stack.images import Image
 from local_stack.kubectl import Kubectl
 from local_stack.services import Files, Store
@@ -17,6 +18,7 @@ class Facts:
     registry: str
     store: Store
     files: Files
+    chain: Chain
     data_url: str
     algorithms: dict[str, Image]
     logs: Path
@@ -45,9 +47,13 @@ def write(path: Path, facts: Facts) -> None:
         "FILES_DIR": facts.files.folder,
         "FILES_URL": facts.files.url,
         "DATA_URL": facts.data_url,
+        "RPC_URL": facts.chain.url,
+        "ADDRESS_FILE": facts.chain.address_file,
         "AUDIT_LOG": facts.audit_log or "",
         "LOGS": facts.logs,
     }
+    accounts = facts.chain.accounts
+    values |= {f"{name.upper()}_PRIVATE_KEY": accounts[name].key for name in TEST_ACCOUNTS}
     unfinished = path.with_suffix(".new")
     unfinished.touch(mode=0o600)
     unfinished.write_text("".join(f"{key}={value}\n" for key, value in values.items()))

@@ -1,5 +1,7 @@
 """The programs of the cluster, built once from their Go modules and cached by version.
 
+The chain's program comes from npm, in the same way.
+
 `ensure` is all that others need. A build goes to a temporary folder that is renamed when it is
 complete, so that an interrupted one leaves nothing that looks finished.
 """
@@ -30,16 +32,22 @@ _KUBERNETES_PROGRAMS = (
 )
 _STAGING = re.compile(r"^\s*(k8s\.io/[a-z0-9-]+) => \./staging/", re.MULTILINE)
 _BUILD_MINUTES = {"kubernetes": 6}
+_NEEDED = {
+    "go": "Go is needed to build the cluster's programs: install it (https://go.dev/dl)",
+    "npm": "npm is needed to install the chain's program: install Node.js (https://nodejs.org)",
+}
+_CHAIN = settings.REPOSITORY / "hack/chain"
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One Go module to build and the programs that come out of it."""
+    """One module or package, and the programs that come out of it."""
 
     name: str
     version: str
     programs: tuple[str, ...]
     build: Callable[["Workshop"], None]
+    needs: str = "go"
 
     @property
     def folder(self) -> Path:
@@ -74,15 +82,13 @@ def ensure(*names: str) -> dict[str, Path]:
 
 
 def every_program() -> tuple[str, ...]:
-    """Name all programs that a whole cluster needs."""
+    """Name all programs that a whole stack needs."""
     return tuple(program for tool in _TOOLS for program in tool.programs)
 
 
 def _make(tool: Tool) -> None:
-    if shutil.which("go") is None:
-        raise StackError(
-            "Go is needed to build the cluster's programs: install it (https://go.dev/dl)"
-        )
+    if shutil.which(tool.needs) is None:
+        raise StackError(_NEEDED[tool.needs])
     with _only_one(tool):
         if tool.folder.is_dir():
             return
@@ -167,6 +173,16 @@ def _installed(package: str, version: str) -> Callable[[Workshop], None]:
     return build
 
 
+def _install_anvil(workshop: Workshop) -> None:
+    """Install the binary alone, by the lock file's hash; nothing of the package runs meanwhile."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(_CHAIN / name, workshop.source)
+    words = ("ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    run(["npm", *words], log=workshop.log, cwd=workshop.source)
+    (package,) = (workshop.source / "node_modules/@foundry-rs").iterdir()
+    (package / "bin/anvil").rename(workshop.output / "anvil")
+
+
 _TOOLS = (
     Tool("kubernetes", settings.KUBERNETES_VERSION, _KUBERNETES_PROGRAMS, _build_kubernetes),
     Tool("etcd", settings.ETCD_VERSION, ("etcd",), _build_etcd),
@@ -188,4 +204,5 @@ _TOOLS = (
         ("versitygw",),
         _installed("github.com/versity/versitygw/cmd/versitygw", settings.VERSITYGW_VERSION),
     ),
+    Tool("anvil", settings.ANVIL_VERSION, ("anvil",), _install_anvil, needs="npm"),
 )

@@ -1,4 +1,4 @@
-"""One real API server for all integration tests, with the resources installed."""
+"""One real API server, with the resources installed, and one real chain for all tests here."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from apiserver import ApiServer
+from chain import Ocean
+from local_stack import chain as local_chain
 from local_stack import toolchain
 from local_stack.api_server import api_server
 from schemas import CRDS
@@ -60,3 +62,16 @@ def namespace(api: ApiServer, request: pytest.FixtureRequest) -> str:
     made = api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     assert made.accepted, made.message
     return name
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_chain.Chain]:
+    """A chain with Ocean's contracts that nothing else uses."""
+    with local_chain.chain(tmp_path_factory.mktemp("chain")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def ocean(chain: local_chain.Chain) -> Ocean:
+    """A client of the contracts."""
+    return Ocean(chain)
