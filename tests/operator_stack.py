@@ -171,14 +171,16 @@ STORAGE_CLASS = {
 }
 
 
-async def eventually(probe: Callable[[], Awaitable[Json | None]], what: str) -> Json:
-    deadline = asyncio.get_running_loop().time() + LIMIT
+async def eventually(
+    probe: Callable[[], Awaitable[Json | None]], what: str, limit: float = LIMIT
+) -> Json:
+    deadline = asyncio.get_running_loop().time() + limit
     while asyncio.get_running_loop().time() < deadline:
         found = await probe()
         if found is not None:
             return found
         await asyncio.sleep(0.05)
-    raise AssertionError(f"{what} did not happen within {LIMIT} s")
+    raise AssertionError(f"{what} did not happen within {limit} s")
 
 
 def condition(body: Json, type_: str) -> Json:

@@ -122,8 +122,13 @@ def is_ready(server: str, authority: Authority, path: str = "/readyz") -> bool:
     """Ask a server of the cluster, as its administrator, whether it is ready."""
     context = ssl.create_default_context(cafile=str(authority.certificate))
     context.load_cert_chain(*authority.pair("admin"))
+    return answers(server + path, context)
+
+
+def answers(url: str, context: ssl.SSLContext | None = None) -> bool:
+    """Say whether a server says that it is well."""
     try:
-        with urllib.request.urlopen(server + path, timeout=2, context=context) as answer:  # noqa: S310  (https only)
+        with urllib.request.urlopen(url, timeout=2, context=context) as answer:  # noqa: S310  (http only)
             return bool(answer.status == 200)  # noqa: PLR2004
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

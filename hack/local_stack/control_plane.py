@@ -5,6 +5,7 @@ from pathlib import Path
 
 from local_stack import settings
 from local_stack.api_server import (
+    answers,
     audit_flags,
     controller_manager_command,
     etcd_command,
@@ -20,6 +21,7 @@ from local_stack.processes import wait_until
 
 SERVER = f"https://{settings.NODE_ADDRESS}:6443"
 _READY_LIMIT = 90.0
+_KUBELET_HEALTH_PORT = 10248
 _CNI_PROGRAMS = Path("/usr/lib/cni")
 _SUBJECTS = {
     "admin": "/O=system:masters/CN=admin",
@@ -106,20 +108,27 @@ def ensure_node_agents(
     _write(hosts / "hosts.toml", f'[host."http://{hosts.name}"]\n')
     containerd = _write(folder / "containerd.toml", _containerd(folder, pause_image))
     daemons.ensure("containerd", ["containerd", "--config", containerd], files=[containerd])
-    kubelet = _write_json(folder / "kubelet.json", _kubelet(folder, authority))
-    daemons.ensure(
-        "kubelet",
-        [
-            programs["kubelet"],
-            f"--config={kubelet}",
-            f"--kubeconfig={keys / 'kubelet.kubeconfig'}",
-            f"--hostname-override={settings.NODE_NAME}",
-            f"--node-ip={settings.NODE_ADDRESS}",
-        ],
-        files=[kubelet],
-    )
+    _ensure_kubelet(daemons, authority, programs["kubelet"])
     proxy = _write_json(folder / "kube-proxy.json", _proxy(keys))
     daemons.ensure("kube-proxy", [programs["kube-proxy"], f"--config={proxy}"], files=[proxy])
+
+
+def _ensure_kubelet(daemons: Daemons, authority: Authority, program: Path) -> None:
+    """Run the kubelet, which gives up when containerd has only just begun: then once more."""
+    config = _write_json(daemons.folder / "kubelet.json", _kubelet(daemons.folder, authority))
+    command: list[str | Path] = [
+        program,
+        f"--config={config}",
+        f"--kubeconfig={authority.folder / 'kubelet.kubeconfig'}",
+        f"--hostname-override={settings.NODE_NAME}",
+        f"--node-ip={settings.NODE_ADDRESS}",
+    ]
+
+    def is_up() -> bool:
+        daemons.ensure("kubelet", command, files=[config])
+        return answers(f"http://{settings.NODE_ADDRESS}:{_KUBELET_HEALTH_PORT}/healthz")
+
+    wait_until(is_up, "The kubelet is not up", limit=_READY_LIMIT, log=daemons.log("kubelet"))
 
 
 def wait_for_node(daemons: Daemons, kubectl: Kubectl) -> None:
@@ -180,6 +189,8 @@ def _kubelet(folder: Path, authority: Authority) -> dict[str, object]:
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{CGROUP.name}",
         "failCgroupV1": False,
+        "healthzBindAddress": settings.NODE_ADDRESS,
+        "healthzPort": _KUBELET_HEALTH_PORT,
         "failSwapOn": False,
         "oomScoreAdj": 0,
         "clusterDNS": [settings.DNS_ADDRESS],

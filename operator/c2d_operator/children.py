@@ -254,7 +254,7 @@ def _ended(status: Json, container: Json) -> Ended | None:
         return Ended(
             code=terminated["exitCode"],
             reason=pod_reason or terminated.get("reason", ""),
-            message=terminated.get("message") or status.get("message", ""),
+            message=terminated.get("message") or status.get("message", "").strip(),
             finished=_time(terminated, "finishedAt"),
         )
     if status.get("phase") in ("Failed", "Succeeded"):

@@ -130,6 +130,18 @@ class Run:
         self.kubectl("create", "--filename=-", text=json.dumps(environment))
         self.kubectl("wait", "--for=condition=Ready", f"cenv/{self.named(name)}", "--timeout=60s")
 
+    def create(self, api_version: str, kind: str, name: str, **fields: object) -> str:
+        """Create an object of any other kind; it is removed with everything of this run."""
+        metadata = {"name": self.named(name), "labels": {RUN_LABEL: self.mark}}
+        body = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}
+        self.kubectl("create", "--filename=-", text=json.dumps(body))
+        return self.named(name)
+
+    def patch(self, name: str, **spec: object) -> None:
+        """Change the spec of a job."""
+        patch = json.dumps({"spec": spec})
+        self.kubectl("patch", "cjob", self.named(name), "--type=merge", f"--patch={patch}")
+
     def start(self, **jobs: Json) -> None:
         """Apply jobs, all at once; `_` in a name stands for `-`."""
         items = [
@@ -248,7 +260,9 @@ class Run:
     def remove(self) -> None:
         """Delete everything of this run, and see that no volume stays behind."""
         mine = f"--selector={RUN_LABEL}={self.mark}"
-        for kind in ("computejobs", "computeenvironments", "pods", "persistentvolumeclaims"):
+        kinds = ("computejobs", "computeenvironments", "pods", "persistentvolumeclaims")
+        others = ("resourcequotas,persistentvolumes,storageclasses,priorityclasses",)
+        for kind in (*kinds, *others):
             self.kubectl("delete", kind, mine, "--ignore-not-found", "--timeout=120s")
 
 
