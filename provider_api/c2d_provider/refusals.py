@@ -40,6 +40,7 @@ class Reason(StrEnum):
     FEE_OF_OTHER_ENVIRONMENT = "FeeOfOtherEnvironment"
     FEE_EXPIRED = "FeeExpired"
     FEE_WITHOUT_END = "FeeWithoutEnd"
+    FEE_TOO_SMALL = "FeeTooSmall"
     FEE_SPENT = "FeeSpent"
     FEES_NOT_PAID = "FeesNotPaid"
     # assets
