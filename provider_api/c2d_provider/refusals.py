@@ -54,6 +54,7 @@ class Reason(StrEnum):
     ALGORITHM_NOT_TRUSTED = "AlgorithmNotTrusted"
     PUBLISHER_NOT_TRUSTED = "PublisherNotTrusted"
     NO_TRUSTED_ALGORITHMS = "NoTrustedAlgorithms"
+    CONTAINER_INCOMPLETE = "ContainerIncomplete"
     FILES_CHECKSUM_MISMATCH = "FilesChecksumMismatch"
     CONTAINER_CHECKSUM_MISMATCH = "ContainerChecksumMismatch"
     FILES_MALFORMED = "FilesMalformed"
