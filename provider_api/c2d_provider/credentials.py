@@ -109,10 +109,12 @@ def _judge(credentials: Credentials, who: _Consumer) -> Refusal | None:
         return Refusal(Reason.CREDENTIALS_UNKNOWN, "the asset asks for credentials of another kind")
     denied = [who.matches(entry) for entry in credentials.deny]
     if denied and (any(denied) if credentials.match_deny == "any" else all(denied)):
-        return Refusal(Reason.CREDENTIALS_DENIED, "CREDENTIAL_IN_DENY_LIST")
+        return Refusal(Reason.CREDENTIALS_DENIED, "the asset denies its use to this address")
     allowed = [who.matches(entry) for entry in credentials.allow]
     if allowed and not (any(allowed) if credentials.match_allow == "any" else all(allowed)):
-        return Refusal(Reason.CREDENTIALS_NOT_ALLOWED, "CREDENTIAL_NOT_IN_ALLOW_LIST")
+        return Refusal(
+            Reason.CREDENTIALS_NOT_ALLOWED, "the asset does not allow its use to this address"
+        )
     return None
 
 

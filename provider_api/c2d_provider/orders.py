@@ -46,7 +46,7 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Asked:
     """What a request says that its transaction bought.
 
     Everything but `consumer`, the signer of the request, comes from the asset's DDO, whose hash
@@ -149,7 +149,7 @@ class Purchase:
 class Case:
     """All that a rule sees."""
 
-    claim: Claim
+    asked: Asked
     facts: Facts
     receipt: Receipt
     policy: Policy = field(default_factory=Policy)
@@ -175,7 +175,7 @@ class Rule(Generic[Subject]):
 
 
 def _is_known(case: Case, _: None) -> bool:
-    reused = reused_orders(case.receipt, case.claim.datatoken)
+    reused = reused_orders(case.receipt, case.asked.datatoken)
     return not reused or any(order in case.facts.originals for order in reused) or _direct(case)
 
 
@@ -191,54 +191,54 @@ def _is_for_requester(case: Case, purchase: Purchase) -> bool:
 
     In a batch the factory pays, and only who sent the transaction to the factory is the buyer.
     """
-    claim, event, receipt = case.claim, purchase.event, purchase.receipt
-    if addresses.are_equal(event.consumer, claim.consumer):
+    asked, event, receipt = case.asked, purchase.event, purchase.receipt
+    if addresses.are_equal(event.consumer, asked.consumer):
         return True
-    if not addresses.are_equal(event.consumer, claim.environment_consumer):
+    if not addresses.are_equal(event.consumer, asked.environment_consumer):
         return False
-    if addresses.are_equal(event.payer, claim.consumer):
+    if addresses.are_equal(event.payer, asked.consumer):
         return True
     return (
         addresses.are_equal(event.payer, case.facts.factory)
         and addresses.are_equal(receipt.to or "", case.facts.factory)
-        and addresses.are_equal(receipt.sender, claim.consumer)
+        and addresses.are_equal(receipt.sender, asked.consumer)
     )
 
 
 def _has_time_left(case: Case, purchase: Purchase) -> bool:
     """Count a service's time from its purchase: reusing costs nothing and buys no new time."""
-    expires = _expires(case.claim, purchase)
+    expires = _expires(case.asked, purchase)
     return expires is None or case.facts.now <= expires
 
 
 def _is_signed_by_us(case: Case, fee: FeeRead) -> bool:
     return fee.signer is not None and any(
-        addresses.are_equal(fee.signer, address) for address in case.claim.fee_addresses
+        addresses.are_equal(fee.signer, address) for address in case.asked.fee_addresses
     )
 
 
 def _is_for_service(case: Case, fee: FeeRead) -> bool:
     return (
         fee.offer is not None
-        and addresses.are_equal(fee.offer.datatoken, case.claim.datatoken)
-        and fee.offer.service_id == case.claim.service_id
+        and addresses.are_equal(fee.offer.datatoken, case.asked.datatoken)
+        and fee.offer.service_id == case.asked.service_id
     )
 
 
 def _is_for_environment(case: Case, fee: FeeRead) -> bool:
     """Tie money to its environment; an offer of nothing is good for any that takes nothing."""
     offered = fee.offer.environment if fee.offer else None
-    return not _pays(fee) or offered in case.claim.environments
+    return not _pays(fee) or offered in case.asked.environments
 
 
 def _is_enough(case: Case, fee: FeeRead) -> bool:
     """Compare with today's price: a fee says nothing of the chain that it was offered for."""
-    if not _pays(fee) or not case.claim.prices:
+    if not _pays(fee) or not case.asked.prices:
         return True
     return any(
         addresses.are_equal(fee.event.token, price.token)
         and fee.event.amount >= fees.by_second(_seconds(fee), price)
-        for price in case.claim.prices
+        for price in case.asked.prices
     )
 
 
@@ -260,7 +260,7 @@ ORDER_RULES: Final[tuple[_Whole, ...]] = (
         "the receipt is of the transaction",
         Reason.ORDER_UNKNOWN,
         "the order transaction does not exist",
-        lambda case, _: case.receipt.transaction == case.claim.transaction,
+        lambda case, _: case.receipt.transaction == case.asked.transaction,
     ),
     _Whole(
         "the NFT is from Ocean's factory",
@@ -298,7 +298,7 @@ PURCHASE_RULES: Final[tuple[_Bought, ...]] = (
         "the purchase is of the service",
         Reason.ORDER_OF_OTHER_SERVICE,
         "the transaction orders another service of the datatoken",
-        lambda case, purchase: purchase.event.service_index == case.claim.service_index,
+        lambda case, purchase: purchase.event.service_index == case.asked.service_index,
     ),
     _Bought(
         "the purchase is the requester's",
@@ -337,7 +337,7 @@ FEE_RULES: Final[tuple[_Charged, ...]] = (
         Reason.FEE_NOT_OURS,
         "the provider fee of the order goes to another provider",
         lambda case, fee: any(
-            addresses.are_equal(fee.event.address, address) for address in case.claim.fee_addresses
+            addresses.are_equal(fee.event.address, address) for address in case.asked.fee_addresses
         ),
     ),
     _Charged(
@@ -392,11 +392,11 @@ def reused_orders(receipt: Receipt, datatoken: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))[:MAX_REUSES]
 
 
-def judge(claim: Claim, facts: Facts, policy: Policy) -> Order | Refusal:
+def judge(asked: Asked, facts: Facts, policy: Policy) -> Order | Refusal:
     """Say whether a transaction is the order that a request claims it to be."""
     if facts.receipt is None:
         return Refusal(Reason.ORDER_UNKNOWN, "the order transaction does not exist")
-    case = Case(claim, facts, facts.receipt, policy)
+    case = Case(asked, facts, facts.receipt, policy)
     for rule in ORDER_RULES:
         if not rule.holds(case, None):
             return Refusal(rule.reason, rule.message)
@@ -411,7 +411,7 @@ def judge(claim: Claim, facts: Facts, policy: Policy) -> Order | Refusal:
     charged = _sift(case, FEE_RULES, _fees(case), no_fee)
     if isinstance(charged, Refusal):
         return charged
-    return _order(case, max(bought, key=lambda one: _lasting(claim, one)), charged)
+    return _order(case, max(bought, key=lambda one: _lasting(asked, one)), charged)
 
 
 def payment(orders: Iterable[Order], spent: Container[str] = ()) -> PaidFee | Refusal:
@@ -426,7 +426,7 @@ def payment(orders: Iterable[Order], spent: Container[str] = ()) -> PaidFee | Re
         return max(unspent, key=_best)
     if paid:
         return Refusal(Reason.FEE_SPENT, "the provider fee has paid for another job")
-    return Refusal(Reason.FEES_NOT_PAID, "fees_not_paid")
+    return Refusal(Reason.FEES_NOT_PAID, "no order pays the fee of the environment")
 
 
 def valid_until(orders: Iterable[Order], fee: PaidFee | None) -> int | None:
@@ -452,7 +452,7 @@ def _sift(
 
 
 def _purchases(case: Case) -> tuple[Purchase, ...]:
-    datatoken = case.claim.datatoken
+    datatoken = case.asked.datatoken
     found = [
         Purchase(event, case.receipt, None)
         for event in events.emitted_by(case.receipt.logs, datatoken)
@@ -473,7 +473,7 @@ def _purchases(case: Case) -> tuple[Purchase, ...]:
 def _fees(case: Case) -> tuple[FeeRead, ...]:
     return tuple(
         FeeRead(event, fees.read_offer(event.data), fees.signer(_signed(event)))
-        for event in events.emitted_by(case.receipt.logs, case.claim.datatoken)
+        for event in events.emitted_by(case.receipt.logs, case.asked.datatoken)
         if isinstance(event, ProviderFee)
     )
 
@@ -486,16 +486,16 @@ def _signed(event: ProviderFee) -> fees.SignedFee:
 def _direct(case: Case) -> bool:
     return any(
         isinstance(event, OrderStarted)
-        for event in events.emitted_by(case.receipt.logs, case.claim.datatoken)
+        for event in events.emitted_by(case.receipt.logs, case.asked.datatoken)
     )
 
 
-def _expires(claim: Claim, purchase: Purchase) -> int | None:
-    return purchase.receipt.block_time + claim.timeout if claim.timeout else None
+def _expires(asked: Asked, purchase: Purchase) -> int | None:
+    return purchase.receipt.block_time + asked.timeout if asked.timeout else None
 
 
-def _lasting(claim: Claim, purchase: Purchase) -> int:
-    return _expires(claim, purchase) or 0
+def _lasting(asked: Asked, purchase: Purchase) -> int:
+    return _expires(asked, purchase) or 0
 
 
 def _best(fee: PaidFee) -> tuple[int, int, str]:
@@ -541,6 +541,6 @@ def _order(case: Case, purchase: Purchase, charged: tuple[FeeRead, ...]) -> Orde
         transaction=case.receipt.transaction,
         started_in=purchase.receipt.transaction,
         blocks=tuple(blocks[transaction] for transaction in receipts),
-        expires=_expires(case.claim, purchase),
+        expires=_expires(case.asked, purchase),
         fees=tuple(sorted(paid, key=_best, reverse=True)),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from c2d_provider import addresses
-from c2d_provider.ddo import Compute, Container, TrustedAlgorithm
+from c2d_provider.ddo import Compute, Container, Ddo, Service, TrustedAlgorithm
 from c2d_provider.refusals import Reason, Refusal
 
 ANYONE: Final = "*"
@@ -72,10 +72,32 @@ def container_checksum(container: Container) -> str:
 def judge_container(container: Container) -> Refusal | None:
     """Say why an image's description will not do: what runs is named by its digest."""
     if not (container.entrypoint and container.image and container.checksum):
-        return Refusal(Reason.CONTAINER_INCOMPLETE, "missing_entrypoint_image_checksum")
+        return Refusal(
+            Reason.CONTAINER_INCOMPLETE,
+            "the container needs an entrypoint, an image and a checksum",
+        )
     if not _DIGEST.fullmatch(container.checksum):
-        return Refusal(Reason.CONTAINER_INCOMPLETE, "checksum_prefix")
+        return Refusal(
+            Reason.CONTAINER_CHECKSUM_MALFORMED,
+            "the container's checksum must be sha256: and 64 hexadecimal digits",
+        )
     return None
+
+
+def judge_dataset(service: Service, *, is_first: bool) -> Refusal | None:
+    """Say why a service cannot be a dataset of a job: the first one must be for compute."""
+    if is_first and service.type != "compute":
+        return Refusal(Reason.SERVICE_NOT_FOR_COMPUTE, "the first dataset must be for compute")
+    if service.type not in ("compute", "access"):
+        return Refusal(Reason.SERVICE_NOT_USABLE, "the dataset is neither for compute nor access")
+    return None
+
+
+def judge_is_algorithm(asset: Ddo) -> Refusal | None:
+    """Say why an asset cannot be the algorithm of a job; its container is judged by itself."""
+    if asset.type == "algorithm" and asset.algorithm is not None:
+        return None
+    return Refusal(Reason.NOT_AN_ALGORITHM, "the asset is not an algorithm")
 
 
 def judge_state(state: int) -> Refusal | None:
@@ -93,7 +115,7 @@ def judge_algorithm(
     if isinstance(algorithm, RawAlgorithm):
         if compute.allow_raw_algorithm:
             return None
-        return Refusal(Reason.RAW_ALGORITHM_DENIED, "no_raw_algo_allowed")
+        return Refusal(Reason.RAW_ALGORITHM_DENIED, "the dataset lets no raw code run")
     return _legacy(compute, algorithm) if legacy else _current(compute, algorithm)
 
 
@@ -112,11 +134,14 @@ def _current(compute: Compute, algorithm: PublishedAlgorithm) -> Refusal | None:
     algorithms = compute.trusted_algorithms or ()
     publishers = compute.trusted_publishers or ()
     if not algorithms and not publishers:
-        return Refusal(Reason.NO_TRUSTED_ALGORITHMS, "no_publisherTrustedAlgorithms")
+        return Refusal(Reason.NO_TRUSTED_ALGORITHMS, "the dataset trusts no algorithm")
     if _is_trusted_publisher(publishers, algorithm):
         return None
     if not algorithms:
-        return Refusal(Reason.PUBLISHER_NOT_TRUSTED, "not_trusted_algo_publisher")
+        return Refusal(
+            Reason.PUBLISHER_NOT_TRUSTED,
+            "the dataset does not trust the publisher of the algorithm",
+        )
     return _fit_any(algorithms, algorithm, may_omit=False)
 
 
@@ -125,7 +150,10 @@ def _legacy(compute: Compute, algorithm: PublishedAlgorithm) -> Refusal | None:
     algorithms = compute.trusted_algorithms or ()
     publishers = compute.trusted_publishers or ()
     if publishers and not _is_trusted_publisher(publishers, algorithm):
-        return Refusal(Reason.PUBLISHER_NOT_TRUSTED, "not_trusted_algo_publisher")
+        return Refusal(
+            Reason.PUBLISHER_NOT_TRUSTED,
+            "the dataset does not trust the publisher of the algorithm",
+        )
     return _fit_any(algorithms, algorithm, may_omit=True) if algorithms else None
 
 
@@ -142,7 +170,9 @@ def _fit_any(
     trusted: Iterable[TrustedAlgorithm], algorithm: PublishedAlgorithm, *, may_omit: bool
 ) -> Refusal | None:
     """Find an entry that fits; of those that name the algorithm, say why the last does not."""
-    found: Refusal | None = Refusal(Reason.ALGORITHM_NOT_TRUSTED, "not_trusted_algo")
+    found: Refusal | None = Refusal(
+        Reason.ALGORITHM_NOT_TRUSTED, "the dataset does not trust the algorithm"
+    )
     for entry in trusted:
         if entry.did not in (ANYONE, algorithm.did):
             continue
@@ -158,9 +188,15 @@ def _checksums(
     entry: TrustedAlgorithm, algorithm: PublishedAlgorithm, *, may_omit: bool
 ) -> Refusal | None:
     if not _fits(entry.files_checksum, algorithm.files_checksum, may_omit=may_omit):
-        return Refusal(Reason.FILES_CHECKSUM_MISMATCH, "algorithm_file_checksum_mismatch")
+        return Refusal(
+            Reason.FILES_CHECKSUM_MISMATCH,
+            "the files of the algorithm are not those that the dataset trusts",
+        )
     if not _fits(entry.container_checksum, algorithm.container_checksum, may_omit=may_omit):
-        return Refusal(Reason.CONTAINER_CHECKSUM_MISMATCH, "algorithm_container_checksum_mismatch")
+        return Refusal(
+            Reason.CONTAINER_CHECKSUM_MISMATCH,
+            "the container of the algorithm is not that which the dataset trusts",
+        )
     return None
 
 

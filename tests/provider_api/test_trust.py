@@ -7,7 +7,7 @@ import pytest
 import recordings
 from c2d_provider import ddo
 from c2d_provider.ddo import Compute, Container, TrustedAlgorithm
-from c2d_provider.refusals import Reason, Refusal
+from c2d_provider.refusals import Reason
 from c2d_provider.trust import (
     PublishedAlgorithm,
     RawAlgorithm,
@@ -16,6 +16,8 @@ from c2d_provider.trust import (
     files_checksum,
     judge_algorithm,
     judge_container,
+    judge_dataset,
+    judge_is_algorithm,
     judge_state,
 )
 
@@ -148,7 +150,8 @@ def test_a_published_algorithm(
 def test_an_algorithm_that_cannot_be_hashed_fits_only_a_star() -> None:
     unknown = replace(ALGORITHM, files_checksum=None)
     found = judge_algorithm(compute((TRUSTED,)), unknown)
-    assert found == Refusal(FILES_DIFFER, "algorithm_file_checksum_mismatch")
+    assert found is not None
+    assert found.reason == FILES_DIFFER
     assert judge_algorithm(compute((replace(TRUSTED, files_checksum="*"),)), unknown) is None
 
 
@@ -156,14 +159,16 @@ def test_an_algorithm_that_cannot_be_hashed_fits_only_a_star() -> None:
 def test_raw_code_needs_its_own_permission(legacy: bool) -> None:
     trusting = compute((TrustedAlgorithm("*", "*", "*"),), ("*",))
     found = judge_algorithm(trusting, RawAlgorithm(), legacy=legacy)
-    assert found == Refusal(Reason.RAW_ALGORITHM_DENIED, "no_raw_algo_allowed")
+    assert found is not None
+    assert found.reason == Reason.RAW_ALGORITHM_DENIED
     allowing = replace(trusting, allow_raw_algorithm=True)
     assert judge_algorithm(allowing, RawAlgorithm(), legacy=legacy) is None
 
 
 def test_allowing_raw_code_trusts_no_published_one() -> None:
     found = judge_algorithm(Compute(allow_raw_algorithm=True), ALGORITHM)
-    assert found == Refusal(NOBODY, "no_publisherTrustedAlgorithms")
+    assert found is not None
+    assert found.reason == NOBODY
 
 
 OPEN = Compute(allow_network_access=True)
@@ -235,35 +240,76 @@ def test_checksums_of_files_are_joined_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("container", "message"),
+    ("container", "expected"),
     [
         pytest.param(Container("i", "", "sha256:" + "a" * 64, "e"), None, id="complete"),
         pytest.param(
             Container("", "", "sha256:" + "a" * 64, "e"),
-            "missing_entrypoint_image_checksum",
+            Reason.CONTAINER_INCOMPLETE,
             id="no image",
         ),
-        pytest.param(
-            Container("i", "t", "", "e"), "missing_entrypoint_image_checksum", id="no checksum"
-        ),
+        pytest.param(Container("i", "t", "", "e"), Reason.CONTAINER_INCOMPLETE, id="no checksum"),
         pytest.param(
             Container("i", "t", "sha256:" + "a" * 64, ""),
-            "missing_entrypoint_image_checksum",
+            Reason.CONTAINER_INCOMPLETE,
             id="no entrypoint",
         ),
-        pytest.param(Container("i", "t", "a" * 64, "e"), "checksum_prefix", id="no prefix"),
-        pytest.param(Container("i", "t", "sha256:ab", "e"), "checksum_prefix", id="too short"),
         pytest.param(
-            Container("i", "t", "sha256:" + "A" * 64, "e"), "checksum_prefix", id="upper case"
+            Container("i", "t", "a" * 64, "e"), Reason.CONTAINER_CHECKSUM_MALFORMED, id="no prefix"
         ),
         pytest.param(
-            Container("i", "t", "sha256:" + "a" * 64 + "\n", "e"), "checksum_prefix", id="a line"
+            Container("i", "t", "sha256:ab", "e"),
+            Reason.CONTAINER_CHECKSUM_MALFORMED,
+            id="too short",
+        ),
+        pytest.param(
+            Container("i", "t", "sha256:" + "A" * 64, "e"),
+            Reason.CONTAINER_CHECKSUM_MALFORMED,
+            id="upper case",
+        ),
+        pytest.param(
+            Container("i", "t", "sha256:" + "a" * 64 + "\n", "e"),
+            Reason.CONTAINER_CHECKSUM_MALFORMED,
+            id="a line",
         ),
     ],
 )
-def test_what_a_container_must_say(container: Container, message: str | None) -> None:
+def test_what_a_container_must_say(container: Container, expected: Reason | None) -> None:
     found = judge_container(container)
-    assert (found.message if found else None) == message
+    assert (found.reason if found else None) == expected
+
+
+DATASET, ALGORITHM_DDO = (
+    ddo.parse(entry["ddo"]) for entry in recordings.ddos() if entry["client"] == "oceanpy-3.1.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "further"),
+    [
+        pytest.param("compute", None, None, id="for compute"),
+        pytest.param("access", Reason.SERVICE_NOT_FOR_COMPUTE, None, id="for access"),
+        pytest.param(
+            "other", Reason.SERVICE_NOT_FOR_COMPUTE, Reason.SERVICE_NOT_USABLE, id="for neither"
+        ),
+        pytest.param(
+            "Compute", Reason.SERVICE_NOT_FOR_COMPUTE, Reason.SERVICE_NOT_USABLE, id="other case"
+        ),
+    ],
+)
+def test_what_can_be_a_dataset(kind: str, first: Reason | None, further: Reason | None) -> None:
+    service = replace(DATASET.services[0], type=kind)
+    for is_first, expected in ((True, first), (False, further)):
+        found = judge_dataset(service, is_first=is_first)
+        assert (found.reason if found else None) == expected
+
+
+def test_what_can_be_an_algorithm() -> None:
+    assert judge_is_algorithm(ALGORITHM_DDO) is None
+    for other in (DATASET, replace(ALGORITHM_DDO, algorithm=None)):
+        found = judge_is_algorithm(other)
+        assert found is not None
+        assert found.reason == Reason.NOT_AN_ALGORITHM
 
 
 @pytest.mark.parametrize(
