@@ -109,7 +109,7 @@ def test_letters_are_hashed_as_either_client_writes_them(text: str) -> None:
 @pytest.mark.parametrize(
     ("nft", "version", "expected"),
     [
-        # spec/ocean-provider-v2.md 5.2, and `generateDid` of ocean.js 3.4.6
+        # provider v2's own code, and `generateDid` of ocean.js 3.4.6
         pytest.param(
             "0x" + "33" * 20,
             "4.1.0",

@@ -24,7 +24,7 @@ from c2d_provider.fees import (
     signer,
 )
 
-# The vector of spec/ocean-provider-v2.md 5.8, made with provider v2's own code.
+# Hash and signature of this fee were made with provider v2's own code.
 OFFER = Offer("0x5555555555555555555555555555555555555555", "svc-1", "ocean-compute", 1_700_000_000)
 FEE = Fee(
     "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A",

@@ -343,6 +343,12 @@ def test_an_order_is_accepted(asked: Asked, facts: Facts) -> None:
         ),
         pytest.param(
             ASKED,
+            seen(chain.started(), chain.charged(chain.offered(address=chain.STRANGER))),
+            Reason.FEE_NOT_OURS,
+            id="a fee that we signed for a stranger",
+        ),
+        pytest.param(
+            ASKED,
             seen(
                 chain.started(),
                 chain.fee_log(
@@ -446,6 +452,11 @@ def test_an_order_is_accepted(asked: Asked, facts: Facts) -> None:
             seen(chain.reused(chain.REUSE), chain.charged(), transaction=chain.REUSE),
             Reason.ORDER_OF_OTHER_DATATOKEN,
             id="a reuse of itself",
+        ),
+        pytest.param(
+            *reusing(chain.reused(), chain.charged(), succeeded=False),
+            Reason.ORDER_FAILED,
+            id="a reuse that was reverted",
         ),
         pytest.param(
             *reusing(chain.reused(emitter=chain.STRANGER), chain.charged()),

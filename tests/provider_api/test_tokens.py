@@ -72,7 +72,7 @@ def test_what_is_no_valid_token(text: str, reason: Reason) -> None:
     found = read(SECRET, AUDIENCE, text, NOW)
     assert isinstance(found, Refusal)
     assert found.reason == reason
-    assert found.message in {"Token is invalid.", "Token is expired."}  # spec 5.4
+    assert found.message in {"Token is invalid.", "Token is expired."}  # provider v2's texts
 
 
 def test_a_token_in_another_spelling_has_the_same_id() -> None:

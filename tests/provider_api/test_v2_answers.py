@@ -1,4 +1,4 @@
-"""Answers of provider v2: shapes, texts and numbers of spec chapters 3 to 5."""
+"""Answers of provider v2: shapes, texts and numbers as its own server wrote them."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -90,7 +90,7 @@ def test_a_finished_job_has_a_time_and_results() -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [  # spec 3.1, and the node's words for numbers that provider v2 has not
+    [  # provider v2, and the node's words for numbers that provider v2 has not
         (0, "Warming up"),
         (1, "Warming up"),
         (20, "Configuring volumes"),
@@ -196,7 +196,7 @@ DID = "did:op:1"
 
 @pytest.mark.parametrize(
     ("reason", "resource", "error"),
-    [  # spec 5.10
+    [  # the codes of provider v2
         (Reason.RAW_ALGORITHM_DENIED, "dataset", {"dataset": "no_raw_algo_allowed"}),
         (Reason.PUBLISHER_NOT_TRUSTED, "dataset", {"dataset": "not_trusted_algo_publisher"}),
         (Reason.ALGORITHM_NOT_TRUSTED, "datasets[1]", {"datasets[1]": "not_trusted_algo"}),
