@@ -1,6 +1,6 @@
 """Who signed what: recorded requests, vectors of real clients, and signatures that are none.
 
-The signatures of KEY were made by provider v2's own code and by ocean.js 8.0.0 (`signRequest`), ocean.js 3.4.6
+The signatures of KEY were made by provider v2's own code, ocean.js 8.0.0 (`signRequest`) and 3.4.6
 (`signProviderRequest`), ocean-lib 3.1.2 (`sign_with_key`) and ethers 6 (`signMessage`).
 """
 

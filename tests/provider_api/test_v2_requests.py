@@ -370,6 +370,79 @@ def test_the_other_requests_are_read() -> None:
     assert info.checksum
 
 
+NFT = "0x8aCd85898458400f7Db866d53FCFF6f0D49741FF"
+DECRYPT = {
+    "decrypterAddress": CONSUMER,
+    "chainId": 8996,
+    "dataNftAddress": NFT.lower(),
+    "nonce": "1",
+    "signature": SIGNATURE,
+}
+DOCUMENT = {"encryptedDocument": "0x1234", "flags": "0x02", "documentHash": ORDER}
+
+
+def test_a_ddo_is_decrypted_by_its_transaction_or_as_it_is_sent() -> None:
+    by_transaction = v2.parse_decrypt({**DECRYPT, "transactionId": ORDER.upper().replace("X", "x")})
+    assert (by_transaction.transaction, by_transaction.document) == (ORDER, None)
+    assert by_transaction.signed == ORDER.upper().replace("X", "x")
+    by_itself = v2.parse_decrypt({**DECRYPT, **DOCUMENT})
+    assert by_itself.document == v2.Document(b"\x12\x34", 2, ORDER)
+    assert by_itself.signed == NFT.lower()
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        pytest.param({"transactionId": "0x12"}, "Failed to process transaction id.", id="no hash"),
+        pytest.param(
+            {**DOCUMENT, "encryptedDocument": "0xg"},
+            "Failed to convert input args to bytes.",
+            id="no hexadecimal",
+        ),
+        pytest.param(
+            {**DOCUMENT, "flags": "0x0202"},
+            "Failed to convert input args to bytes.",
+            id="two flags",
+        ),
+        pytest.param(
+            {**DOCUMENT, "documentHash": "0x12"},
+            "Failed to convert input args to bytes.",
+            id="no hash of the document",
+        ),
+    ],
+)
+def test_what_cannot_be_decrypted(sent: Any, error: str) -> None:
+    with pytest.raises(Rejected) as rejected:
+        v2.parse_decrypt({**DECRYPT, **sent})
+    assert rejected.value.answer.body == {"error": error}
+
+
+@pytest.mark.parametrize(
+    ("sent", "content_type", "error"),
+    [
+        pytest.param(
+            {"chainId": "1"},
+            "application/json",
+            "Invalid request content type: should be application/octet-stream",
+            id="another content type",
+        ),
+        pytest.param(
+            {}, "application/octet-stream", "Missing chainId query parameter.", id="no chain"
+        ),
+    ],
+)
+def test_what_cannot_be_encrypted(sent: Any, content_type: str, error: str) -> None:
+    with pytest.raises(Rejected) as rejected:
+        v2.parse_encrypt(sent, content_type)
+    assert rejected.value.answer.body == {"error": error}
+
+
+def test_a_chain_is_read() -> None:
+    assert v2.parse_encrypt({"chainId": "8996"}, "application/octet-stream") == 8996
+    assert v2.parse_environments({"chainId": "8996"}) == 8996
+    assert v2.parse_environments({}) is None
+
+
 def test_the_query_counts_where_there_is_one() -> None:
     assert v2.sent_parameters([("a", "1")], b'{"a": 2}') == {"a": "1"}
     assert v2.sent_parameters([], b'{"a": 2}') == {"a": 2}

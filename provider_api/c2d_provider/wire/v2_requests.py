@@ -163,6 +163,30 @@ class DeleteToken:
     token: str
 
 
+@dataclass(frozen=True)
+class Document:
+    """An encrypted DDO as it is sent; `flags` is a byte, the hash `0x` and 64 digits."""
+
+    encrypted: bytes
+    flags: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class Decrypt:
+    """`POST /decrypt`: the DDO of a transaction, or the document that is sent.
+
+    `signed` is what stands first in the signed text: the transaction or the NFT, as sent.
+    """
+
+    authorization: Authorization
+    chain_id: int
+    nft: str
+    signed: str
+    transaction: str
+    document: Document | None
+
+
 def sent_parameters(query: Iterable[tuple[str, str]], body: bytes) -> Sent:
     """Read what a request was sent with: its query if it has one, else its JSON body.
 
@@ -331,6 +355,48 @@ def parse_delete_token(sent: Sent) -> DeleteToken:
     return DeleteToken(_authorization(sent, "address", has_token=False), _text(sent, "token"))
 
 
+def parse_decrypt(sent: Sent, *, has_token: bool = False) -> Decrypt:
+    """Read a request to decrypt a DDO.
+
+    Raises:
+        Rejected: Something is missing or malformed.
+    """
+    _require(sent, "chainId", "dataNftAddress")
+    authorization = _authorization(sent, "decrypterAddress", has_token=has_token)
+    nft, chain_id = _address(sent, "dataNftAddress"), _index(sent, "chainId")
+    named = _text(sent, "transactionId")
+    if not named:
+        _require(sent, "encryptedDocument", "flags", "documentHash")
+        return Decrypt(authorization, chain_id, nft, nft, "", _document(sent))
+    try:
+        transaction = addresses.transaction_hash(named)
+    except Refused:
+        raise Rejected(failure("Failed to process transaction id.")) from None
+    return Decrypt(authorization, chain_id, nft, named, transaction, None)
+
+
+def parse_encrypt(sent: Sent, content_type: str) -> int:
+    """Read the chain that a document is to be encrypted for; the document is the raw body.
+
+    Raises:
+        Rejected: The chain or the right content type is missing.
+    """
+    if content_type != "application/octet-stream":
+        raise Rejected(failure("Invalid request content type: should be application/octet-stream"))
+    if not sent.get("chainId"):
+        raise Rejected(failure("Missing chainId query parameter."))
+    return _index(sent, "chainId")
+
+
+def parse_environments(sent: Sent) -> int | None:
+    """Read the chain whose environments are asked for; None for all.
+
+    Raises:
+        Rejected: It is no chain id.
+    """
+    return _index(sent, "chainId") if sent.get("chainId") else None
+
+
 def parse_nonce(sent: Sent) -> str:
     """Read the address whose nonce is asked for.
 
@@ -412,6 +478,18 @@ def _index(sent: Sent, name: str) -> int:
     if not (is_number or isinstance(value, str)) or not pattern.fullmatch(str(value)):
         raise Rejected(validation(**{name: f"The {name} must be an integer."}))
     return int(str(value))
+
+
+def _document(sent: Sent) -> Document:
+    encrypted, flags, hash_ = (
+        _text(sent, name, MAX_BODY_BYTES) for name in ("encryptedDocument", "flags", "documentHash")
+    )
+    try:
+        bytes_ = bytes.fromhex(encrypted.removeprefix("0x"))
+        (flag,) = bytes.fromhex(flags.removeprefix("0x").zfill(2))
+        return Document(bytes_, flag, addresses.transaction_hash(hash_, "documentHash"))
+    except (ValueError, Refused):
+        raise Rejected(failure("Failed to convert input args to bytes.")) from None
 
 
 def _named_asset(sent: Sent) -> AssetAsked:
