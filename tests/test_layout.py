@@ -13,17 +13,19 @@ FOLDERS = (
     "pod_images/c2d_pods",
     "pod_images/loader",
     "pod_images/publisher",
+    "provider_api/c2d_provider/wire",
     "manifests/base",
     "hack/local_stack",
     "tests/crds",
     "tests/operator",
     "tests/pod_images",
+    "tests/provider_api",
     "tests/integration",
     "tests/end_to_end",
     "docs/adr",
     ".ci",
 )
-PACKAGES = ("c2d_api", "c2d_operator", "c2d_pods")
+PACKAGES = ("c2d_api", "c2d_operator", "c2d_pods", "c2d_provider")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

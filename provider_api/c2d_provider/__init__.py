@@ -1,0 +1,1 @@
+"""Ocean's provider: checks orders, creates ComputeJobs, serves their state and results."""

@@ -1,0 +1,1 @@
+"""The two generations of requests and answers that Ocean's clients know."""
