@@ -47,6 +47,8 @@ class Reason(StrEnum):
     ASSET_MALFORMED = "AssetMalformed"
     ASSET_STATE = "AssetState"
     ASSET_UNKNOWN = "AssetUnknown"
+    CHAIN_UNKNOWN = "ChainUnknown"
+    FILE_UNAVAILABLE = "FileUnavailable"
     NOT_AN_ALGORITHM = "NotAnAlgorithm"
     SERVICE_UNKNOWN = "ServiceUnknown"
     SERVICE_NOT_FOR_COMPUTE = "ServiceNotForCompute"
@@ -69,6 +71,8 @@ class Reason(StrEnum):
     # jobs
     ENVIRONMENT_UNKNOWN = "EnvironmentUnknown"
     JOB_UNKNOWN = "JobUnknown"
+    JOB_REFUSED = "JobRefused"
+    RESULT_UNKNOWN = "ResultUnknown"
 
 
 @dataclass(frozen=True)
