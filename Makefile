@@ -43,6 +43,10 @@ demo: $(STAMP) up ## Run a job on real data, show its phases and its results.
 results: $(STAMP) ## Fetch the results of a job: make results JOB=name [INTO=folder].
 	@$(VENV)/bin/python hack/results.py $(JOB) $(if $(INTO),--into $(INTO))
 
+.PHONY: bench
+bench: $(STAMP) up ## Measure the figures of docs/explanation/figures.md [ROWS=...] [WRITE=1].
+	@PYTHONPATH=hack:tests $(VENV)/bin/python -m bench $(ROWS) $(if $(WRITE),--write)
+
 .PHONY: check
 check: $(STAMP) ## Lint, types, import rules and unit tests: under a minute.
 	@$(VENV)/bin/ruff format --check --quiet .

@@ -151,14 +151,17 @@ class ApiServer:
         status = {"phase": "Pending"} if kind in ("Pod", "PersistentVolumeClaim") else {}
         return self._write("ADDED", place, {**manifest, "metadata": meta, "status": status})
 
-    def delete(self, kind: str, namespace: str, name: str, uid: str) -> Json:
+    def delete(
+        self, kind: str, namespace: str, name: str, uid: str, grace: int | None = None
+    ) -> Json:
         """Delete gracefully where something still holds the object, else at once."""
         place = (kind, namespace, name)
         body = self._expect(place, uid)
         meta = body["metadata"]
         if "deletionTimestamp" in meta:
             return body
-        grace = body["spec"].get("terminationGracePeriodSeconds", 0)
+        if grace is None:
+            grace = body["spec"].get("terminationGracePeriodSeconds", 0)
         marked = {
             **body,
             "metadata": {
@@ -167,7 +170,7 @@ class ApiServer:
                 "deletionGracePeriodSeconds": grace,
             },
         }
-        held = kind == "PersistentVolumeClaim" or bool(body["spec"].get("nodeName"))
+        held = kind == "PersistentVolumeClaim" or bool(grace and body["spec"].get("nodeName"))
         if held:
             return self._write("MODIFIED", place, marked)
         self.remove(place)
@@ -399,6 +402,7 @@ class Call:
     name: str
     land: Callable[[], Any]
     uid: str = ""
+    at_once: bool = False
 
     def __await__(self) -> Generator["Call", Any, Any]:
         """Wait until the driver sends the answer."""
@@ -429,14 +433,15 @@ class PausingCluster:
             await Call("create", kind, name, lambda: self._api.create(kind, namespace, manifest)),
         )
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> Json:
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, grace: int | None = None
+    ) -> Json:
         """Ask for the deletion of an object."""
-        return cast(
-            "Json",
-            await Call(
-                "delete", kind, name, lambda: self._api.delete(kind, namespace, name, uid), uid
-            ),
-        )
+
+        def land() -> Json:
+            return self._api.delete(kind, namespace, name, uid, grace)
+
+        return cast("Json", await Call("delete", kind, name, land, uid, at_once=grace == 0))
 
     async def patch(self, kind: str, namespace: str, name: str, operations: list[Json]) -> Json:
         """Ask for a change of an object."""

@@ -32,13 +32,17 @@ class Stack:
         self.process: subprocess.Popen[bytes] | None = None
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        command = [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments]
+        command: list[str | Path] = [
+            self.kubectl_program,
+            f"--kubeconfig={self.kubeconfig}",
+            *arguments,
+        ]
         done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, check=False, timeout=LIMIT
+            command, input=stdin, capture_output=True, encoding="utf-8", check=False, timeout=LIMIT
         )
         if done.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
-        return done.stdout
+        return str(done.stdout)
 
     def install(self) -> None:
         self.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))

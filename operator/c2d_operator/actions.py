@@ -114,7 +114,8 @@ async def _delete(hands: Hands, job: ComputeJob, action: Delete) -> bool:
 async def delete_child(hands: Hands, namespace: str, action: Delete) -> bool:
     """Delete one child by its uid; one that is not there any more is deleted."""
     kind, name, uid = action.kind, action.name, action.uid
-    body = await delete_object(hands.cluster, (kind, namespace, name), uid)
+    grace = 0 if action.at_once else None
+    body = await delete_object(hands.cluster, (kind, namespace, name), uid, grace)
     if body is None:
         hands.store.remove(kind, namespace, name, uid)
         return True
@@ -126,14 +127,16 @@ async def delete_child(hands: Hands, namespace: str, action: Delete) -> bool:
     return False
 
 
-async def delete_object(cluster: Cluster, place: tuple[str, str, str], uid: str) -> Json | None:
+async def delete_object(
+    cluster: Cluster, place: tuple[str, str, str], uid: str, grace: int | None = None
+) -> Json | None:
     """Delete the object of this uid; None if it is not there any more.
 
     Raises:
         ClusterError: It is there, and is not deleted yet.
     """
     try:
-        return await cluster.delete(*place, uid)
+        return await cluster.delete(*place, uid, grace)
     except NotFoundError:
         return None
     except ConflictError:

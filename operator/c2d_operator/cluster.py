@@ -165,9 +165,13 @@ class Cluster:
         """Create an object."""
         return await self._request("POST", KINDS[kind].path(namespace), manifest)
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> Json:
-        """Delete the object with this uid, and no other of its name."""
-        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, grace: int | None = None
+    ) -> Json:
+        """Delete the object with this uid, and no other of its name; `grace` is in seconds."""
+        options: Json = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
         return await self._request("DELETE", KINDS[kind].path(namespace, name), options)
 
     async def write_status(

@@ -39,11 +39,16 @@ class CreatePod:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete this child and no other of its name."""
+    """Delete this child and no other of its name.
+
+    `at_once` does not wait for the kubelet, which takes two seconds to say that it is done with a
+    pod; it is for pods whose container was seen to have ended.
+    """
 
     kind: ChildKind
     name: str
     uid: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,9 +161,10 @@ def fail(facts: Facts, reason: Reason, message: str) -> Step:
 def delete(child: Pod | Claim) -> tuple[Delete | LookUp, ...]:
     """Delete a child; of one that is being deleted ask later whether it is gone."""
     kind: ChildKind = "Pod" if isinstance(child, Pod) else "PersistentVolumeClaim"
-    if not child.deleting:
-        return (Delete(kind, child.name, child.uid),)
-    return ()
+    if child.deleting:
+        return ()
+    has_ended = isinstance(child, Pod) and child.ended is not None and child.ended.code is not None
+    return (Delete(kind, child.name, child.uid, at_once=has_ended),)
 
 
 def overdue(child: Pod | Claim, now: datetime) -> tuple[LookUp, ...]:

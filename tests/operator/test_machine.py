@@ -327,6 +327,7 @@ class Life(RuleBasedStateMachine):
         target = self.api.read(call.kind, NAMESPACE, call.name)
         if call.verb == "delete" and target and target["metadata"]["uid"] == call.uid:
             self._check_deletion(target, suspended=running.suspended)
+            assert not call.at_once or "terminated" in container_state(target)
         answer = land(call)
         if call.verb == "status" and isinstance(answer, dict):
             _check_status(parse_job(before).status, parse_job(answer).status)

@@ -302,7 +302,7 @@ def test_first_pass_shows_every_condition() -> None:
             decide(st.ALGORITHM_COMPLETED, GATED, pod("loading", ended=OK)),
             (
                 Release(ALGORITHM_NAME, "algorithm-uid"),
-                Delete("Pod", LOADER_NAME, "loader-uid-0"),
+                Delete("Pod", LOADER_NAME, "loader-uid-0", at_once=True),
             ),
             id="the recorded pod is released and the loader removed",
         ),
@@ -328,8 +328,13 @@ def test_first_pass_shows_every_condition() -> None:
         ),
         pytest.param(
             decide(st.RESULTS_PUBLISHED, replace(RUNNING, ended=OK)),
-            (Delete("Pod", ALGORITHM_NAME, "algorithm-uid"), CreatePod("publishing")),
+            (Delete("Pod", ALGORITHM_NAME, "algorithm-uid", at_once=True), CreatePod("publishing")),
             id="the publisher follows a container that has ended",
+        ),
+        pytest.param(
+            decide(st.CLEANED_UP, pod("publishing", ended=ended(None, "Evicted")), claim=None),
+            (Delete("Pod", PUBLISHER_NAME, "publisher-uid-0"),),
+            id="a pod of whose container nothing is known is given its time",
         ),
         pytest.param(
             decide(st.RESULTS_PUBLISHED, RUNNING),
@@ -360,13 +365,16 @@ def test_first_pass_shows_every_condition() -> None:
                 status={"publishing_attempt": 2},
                 after=5,
             ),
-            (Delete("Pod", PUBLISHER_NAME, "publisher-uid-0"), CreatePod("publishing", 2)),
+            (
+                Delete("Pod", PUBLISHER_NAME, "publisher-uid-0", at_once=True),
+                CreatePod("publishing", 2),
+            ),
             id="of former publishers only the last one is kept",
         ),
         pytest.param(
             decide(st.CLEANED_UP, pod("publishing", ended=OK)),
             (
-                Delete("Pod", PUBLISHER_NAME, "publisher-uid-0"),
+                Delete("Pod", PUBLISHER_NAME, "publisher-uid-0", at_once=True),
                 Delete("PersistentVolumeClaim", "sum-workspace", "claim-uid"),
             ),
             id="clean-up deletes what is left",
