@@ -79,6 +79,7 @@ class Stack:
         environ = {
             "PATH": os.environ["PATH"],
             "KUBECONFIG": str(kubeconfig or self.folder / "operator.kubeconfig"),
+            **{"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"},  # as in the image
             "C2D_LOADER_IMAGE": "loader:1",
             "C2D_PUBLISHER_IMAGE": "publisher:1",
             "C2D_NAMESPACES": JOBS,

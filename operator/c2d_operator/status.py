@@ -3,12 +3,22 @@
 One table maps how a job ended to the number and text that Ocean's clients know.
 """
 
+import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from c2d_api.computejob import ComputeJob, Condition, ConditionStatus, Json, Status
+from c2d_api.computejob import (
+    Algorithm,
+    ComputeJob,
+    Condition,
+    ConditionStatus,
+    Container,
+    Json,
+    Spec,
+    Status,
+)
 from c2d_api.times import format_time
 
 ADMITTED: Final = "Admitted"
@@ -208,6 +218,32 @@ def since(status: Status, type_: str) -> datetime:
 def is_finished(status: Status) -> bool:
     """Say whether the job has ended and nothing more will be done for its results."""
     return is_true(status, COMPLETE) or is_true(status, FAILED)
+
+
+def remembered(job: ComputeJob) -> ComputeJob:
+    """Reduce a finished job to what is left to do for it and to tell of it: most jobs are old.
+
+    Nothing of it is ever written back.
+    """
+    spec, container = job.spec, Container("", None, None, "")
+    return replace(
+        job,
+        spec=Spec(
+            environment=sys.intern(spec.environment),
+            datasets=(),
+            algorithm=Algorithm("", container),
+            ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
+        ),
+        status=Status(
+            conditions=tuple(
+                replace(condition, reason=sys.intern(str(condition.reason)), message="")
+                for condition in job.status.conditions
+                if condition.type in (COMPLETE, FAILED) and condition.status == "True"
+            ),
+            completion_time=job.status.completion_time,
+            observed_generation=job.status.observed_generation,
+        ),
+    )
 
 
 def first_failure(status: Status) -> Condition | None:

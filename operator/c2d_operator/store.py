@@ -13,6 +13,7 @@ from typing import Any
 
 from c2d_api.computeenvironment import Environment, parse_environment
 from c2d_api.computejob import ComputeJob, parse_job
+from c2d_operator import status as st
 from c2d_operator.children import (
     Children,
     Claim,
@@ -46,7 +47,7 @@ class Store:
 
     def put(self, kind: str, body: Json) -> Key | None:
         """Take in an object that is there; return the key of what it concerns, if it is news."""
-        if body["metadata"]["uid"] in self._gone:
+        if body["metadata"]["uid"] in self._gone or self._is_known(kind, body["metadata"]):
             return None
         match kind:
             case "ComputeJob":
@@ -119,7 +120,9 @@ class Store:
         self._findings[job.uid] = replace(known, foreign=known.foreign | {name})
 
     def absent(self, job: ComputeJob, uid: str) -> None:
-        """Note that a child of this uid is not there any more, by a live read."""
+        """Note that a child of this uid is not there any more; an ended job need not know."""
+        if st.is_finished(job.status):
+            return
         known = self._findings.get(job.uid, Findings())
         self._findings[job.uid] = replace(known, absent=known.absent | {uid})
 
@@ -151,12 +154,20 @@ class Store:
                 objects = (o for named in self.standing.values() for o in named.values())
                 return [thing for thing in objects if thing.kind == kind]
 
+    def _is_known(self, kind: str, meta: Json) -> bool:
+        """Say that a job is not newer than what is held, before it is parsed: lists have many."""
+        known = self.jobs.get((meta["namespace"], meta["name"])) if kind == "ComputeJob" else None
+        return known is not None and int(known.resource_version) >= int(meta["resourceVersion"])
+
     def _put_job(self, job: ComputeJob) -> Key | None:
         known = self.jobs.get(job.key)
         if known is not None and int(known.resource_version) >= int(job.resource_version):
             return None
         if known is not None and known.uid != job.uid:
             self._findings.pop(known.uid, None)
+        if st.is_finished(job.status):
+            job = st.remembered(job)
+            self._findings.pop(job.uid, None)
         self.jobs[job.key] = job
         return job.key
 

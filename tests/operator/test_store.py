@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from c2d_operator import status as st
 from c2d_operator.children import Heard, Refusal, Trouble, claim_name, pod_name
 from c2d_operator.store import Store
 from fakes import ENVIRONMENT, KEY, NAME, NAMESPACE, START, environment_body, job_manifest
@@ -157,3 +158,24 @@ def test_what_is_held_is_listed_by_kind_and_namespace() -> None:
     assert store.held("PersistentVolumeClaim", NAMESPACE) == {"c": ("sum-workspace", 21)}
     assert store.held("ComputeJob", NAMESPACE) == {"job-uid": (NAME, 10)}
     assert store.held("Pod", "elsewhere") == {}
+
+
+def test_an_ended_job_is_held_by_what_is_left_to_do_for_it() -> None:
+    store = Store()
+    failed = {
+        "type": "Failed",
+        "status": "True",
+        "reason": "OutOfMemory",
+        "message": "too much",
+        "lastTransitionTime": START.isoformat(),
+    }
+    ended = {"conditions": [failed], "completionTime": START.isoformat()}
+    body = {**job(30, ttlSecondsAfterFinished=60), "status": ended}
+    store.put("ComputeJob", body)
+    held = store.jobs[KEY]
+    assert (held.spec.environment, held.spec.ttl_seconds_after_finished) == (ENVIRONMENT, 60)
+    assert held.spec.datasets == ()
+    assert (st.phase(held.status), st.reason(held.status)) == ("Failed", "OutOfMemory")
+    assert held.status.completion_time == START
+    store.absent(held, "some-pod")
+    assert store.children(held).findings.absent == frozenset()
