@@ -33,4 +33,6 @@ def loader(tmp_path: Path) -> Pod:
 
 @pytest.fixture
 def publisher(tmp_path: Path) -> Pod:
-    return Pod("c2d_pods.publisher", tmp_path, "--credentials", tmp_path / "credentials")
+    publisher = Pod("c2d_pods.publisher", tmp_path, "--credentials", tmp_path / "credentials")
+    publisher.environment = {"MALLOC_ARENA_MAX": "1"}  # as in its image
+    return publisher
