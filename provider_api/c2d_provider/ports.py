@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from c2d_api.computeenvironment import Environment
 from c2d_api.computejob import ComputeJob
 from c2d_provider import nonces, orders, spending
+from c2d_provider.asked import Document
 from c2d_provider.credentials import AccessList
 from c2d_provider.ddo import Ddo, Service
 from c2d_provider.files import FileObject, Headers
 from c2d_provider.naming import EnvironmentName
 from c2d_provider.refusals import Refusal
-from c2d_provider.wire.v2_requests import Document
 
 Json = Mapping[str, Any]
 
