@@ -80,6 +80,7 @@ def terms(job: ComputeJob, environment: Environment) -> Terms:
         pods=environment.pods,
         egress=environment.egress,
         storage_class_name=environment.storage_class_name,
+        consumer=environment.consumer.address if environment.consumer else None,
     )
 
 
