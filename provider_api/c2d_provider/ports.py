@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from c2d_api.computeenvironment import Environment
 from c2d_api.computejob import ComputeJob
-from c2d_provider import nonces, orders, spending
+from c2d_api.results import ResultFile
+from c2d_provider import nonces, orders, spending, tokens
 from c2d_provider.asked import Document
 from c2d_provider.credentials import AccessList
 from c2d_provider.ddo import Ddo, Service
@@ -215,6 +216,9 @@ class Cluster(Protocol):
     async def job(self, name: str) -> ComputeJob | None:
         """Find a job of any namespace by its name, the 32 digits."""
 
+    def jobs(self) -> tuple[ComputeJob, ...]:
+        """List the jobs that the watch shows."""
+
     def jobs_of(self, consumer: str) -> tuple[ComputeJob, ...]:
         """List a consumer's jobs, oldest first."""
 
@@ -254,6 +258,15 @@ class Cluster(Protocol):
     async def ledger(self) -> spending.Ledger:
         """Read the ledger of fees."""
 
+    async def free_fee(self, job: str) -> None:
+        """Let the fee of a job pay for one more attempt by compare-and-set (`spending.free`)."""
+
+    async def end_token(self, token: tokens.Token) -> None:
+        """Remember by compare-and-set that a token is ended, until it would have expired."""
+
+    async def is_token_ended(self, token: tokens.Token) -> bool:
+        """Say whether a token was ended before its time."""
+
     async def caller(self, token: str) -> Caller | None:
         """Ask the API server whose token this is, for our audience; None for nobody's."""
 
@@ -276,10 +289,15 @@ class Stored:
     chunks: AsyncIterator[bytes]
 
 
+Span = tuple[int, int | None]
+"""The first byte of a range and its last, if given; a first one below 0 counts from the end."""
+
+
 class ResultStore(Protocol):
     """Results of jobs, read with the store's own keys; constant memory whatever the size."""
 
-    async def read(
-        self, job: ComputeJob, index: int, span: tuple[int, int | None] | None
-    ) -> Stored | Refusal:
-        """Open a file of a job by its index; `span` has the first byte and the last, if given."""
+    async def files(self, job: ComputeJob) -> tuple[ResultFile, ...] | Refusal:
+        """List the files of a job by their index, as its manifest has them."""
+
+    async def read(self, job: ComputeJob, index: int, span: Span | None) -> Stored | Refusal:
+        """Open a file of a job by its index; a `span` that is not in it has length 0."""
