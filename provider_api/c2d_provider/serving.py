@@ -1,0 +1,88 @@
+"""The provider's servers: three ports, opened together, closed when requests are answered."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from c2d_provider.app import AssetAnswerer, Manner, internal_app, metrics_app, public_app
+from c2d_provider.context import Context
+from c2d_provider.limiter import Limiter
+from c2d_provider.settings import Settings
+from c2d_provider.wire.exchange import Limits
+from c2d_provider.wire.middlewares import Clients
+
+_IDLE_SECONDS = 30
+"""How long a connection may wait for a request, and a request's head may take to arrive."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The ports that the servers listen on."""
+
+    public: int
+    internal: int
+    metrics: int
+
+
+def manner(settings: Settings, is_ready: Callable[[], bool]) -> Manner:
+    """Turn settings into how applications serve."""
+    limiter = Limiter(settings.requests_per_second, settings.request_burst)
+    return Manner(
+        limits=Limits(answer_seconds=settings.request_seconds),
+        clients=Clients(limiter, settings.trusted_proxies),
+        is_ready=is_ready,
+        watch_seconds=settings.watch_seconds,
+    )
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, context: Context, answerer: AssetAnswerer, how: Manner
+) -> AsyncIterator[Bound]:
+    """Serve as long as the block runs; at its end, answer what was asked before closing.
+
+    The port of loaders closes after that of consumers: a job that was just started needs it.
+    """
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(_listening(app, settings.host, port, seconds))
+            for app, port, seconds in (
+                (metrics_app(how.metrics), settings.metrics_port, 1.0),
+                (internal_app(answerer, how), settings.internal_port, settings.shutdown_seconds),
+                (public_app(context, how), settings.port, settings.shutdown_seconds),
+            )
+        ]
+        metrics, internal, public = opened
+        yield Bound(public, internal, metrics)
+
+
+async def until_signalled() -> None:
+    """Wait until the process is asked to end."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    await asked.wait()
+
+
+@asynccontextmanager
+async def _listening(
+    app: web.Application, host: str, port: int, seconds: float
+) -> AsyncIterator[int]:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=_IDLE_SECONDS,
+        shutdown_timeout=seconds,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, None if host == "::" else host, port)
+        await site.start()
+        yield site.port
+    finally:
+        await runner.cleanup()
