@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from eth_keys.datatypes import PrivateKey
 
-from c2d_provider import environments, naming, orders, seal
+from c2d_provider import environments, naming, seal
 from c2d_provider.environments import Offering
+from c2d_provider.orders import Policy as OrderPolicy
 from c2d_provider.ports import Assets, Chains, Cluster, ResultStore
 from c2d_provider.refusals import Refused
 
@@ -53,7 +54,7 @@ class Policy:
     None lets anyone.
     """
 
-    orders: orders.Policy = field(default_factory=orders.Policy)
+    orders: OrderPolicy = field(default_factory=OrderPolicy)
     legacy_trust: bool = False
     default_namespace: str = ""
     urls: tuple[str, ...] = ()

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
-from obstore import GetResult
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
@@ -25,6 +24,7 @@ from c2d_provider.ports import Cluster, Span, Stored, UnavailableError
 from c2d_provider.refusals import Reason, Refusal
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import ClientConfig, RetryConfig
 
 Value = TypeVar("Value")
@@ -202,7 +202,7 @@ async def _small(store: Opened, key: str) -> bytes | None:
         raise UnavailableError(_CANNOT) from None
 
 
-async def _opened(store: Opened, key: str, span: tuple[int, int], total: int) -> GetResult:
+async def _opened(store: Opened, key: str, span: tuple[int, int], total: int) -> "GetResult":
     """Begin to read a span of an object; one that has changed its length is not read."""
     start, length = span
     try:
@@ -214,7 +214,7 @@ async def _opened(store: Opened, key: str, span: tuple[int, int], total: int) ->
     return found
 
 
-async def _pieces(found: GetResult | None) -> AsyncIterator[bytes]:
+async def _pieces(found: "GetResult | None") -> AsyncIterator[bytes]:
     """Read what was opened as it comes; nothing where nothing was."""
     if found is None:
         return
