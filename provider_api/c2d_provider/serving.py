@@ -15,8 +15,18 @@ from c2d_provider.settings import Settings
 from c2d_provider.wire.exchange import Limits
 from c2d_provider.wire.middlewares import Clients
 
-_IDLE_SECONDS = 30
-"""How long a connection may wait for a request, and a request's head may take to arrive."""
+
+@dataclass(frozen=True)
+class Patience:
+    """How long servers wait, in seconds.
+
+    `idle` for a request on an open connection, and for the rest of its head; `lingering` for what
+    is left of a body that is not read; `shutdown` for requests that are being answered.
+    """
+
+    idle: float = 30
+    lingering: float = 2
+    shutdown: float = 25
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,9 @@ async def serving(
     """
     async with AsyncExitStack() as stack:
         opened = [
-            await stack.enter_async_context(_listening(app, settings.host, port, seconds))
+            await stack.enter_async_context(
+                listening(app, settings.host, port, Patience(shutdown=seconds))
+            )
             for app, port, seconds in (
                 (metrics_app(how.metrics), settings.metrics_port, 1.0),
                 (internal_app(answerer, how), settings.internal_port, settings.shutdown_seconds),
@@ -69,15 +81,17 @@ async def until_signalled() -> None:
 
 
 @asynccontextmanager
-async def _listening(
-    app: web.Application, host: str, port: int, seconds: float
+async def listening(
+    app: web.Application, host: str, port: int, patience: Patience
 ) -> AsyncIterator[int]:
+    """Serve an application on a port, which is told; 0 takes one that is free."""
     runner = web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
-        keepalive_timeout=_IDLE_SECONDS,
-        shutdown_timeout=seconds,
+        keepalive_timeout=patience.idle,
+        lingering_time=patience.lingering,
+        shutdown_timeout=patience.shutdown,
     )
     await runner.setup()
     try:
