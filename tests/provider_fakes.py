@@ -389,6 +389,7 @@ class World:
     def __post_init__(self) -> None:
         """Let there be one free environment."""
         self.cluster.now = lambda: self.now
+        self.chains.now = self.now
         self.offer(environment())
 
     def offer(self, one: Environment) -> None:
@@ -434,7 +435,7 @@ class World:
             charged(made, emitter=token),
             transaction=transaction,
             to=token,
-            block_time=NOW - 60,
+            block_time=self.now - 60,
         )
 
 
