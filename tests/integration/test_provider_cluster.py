@@ -147,9 +147,10 @@ def test_of_hundreds_of_racing_nonces_each_is_used_by_one_process(provider_confi
 async def test_of_many_requests_with_one_nonce_one_is_let_through(provider_config: Path) -> None:
     address = "0x" + "2" * 40
     async with cluster_of(provider_config) as one, cluster_of(provider_config) as other:
+        assert await one.use_nonce(address, nonces.parse("1"), use(100)) is None
         answers = await asyncio.gather(
             *(
-                cluster.use_nonce(address, nonces.parse("1"), use(number))
+                cluster.use_nonce(address, nonces.parse("2"), use(number))
                 for number, cluster in enumerate([one, other] * 50)
             )
         )
@@ -180,6 +181,9 @@ def fee(key: str, start_by: int = 2**40) -> PaidFee:
 async def test_one_fee_raced_by_two_replicas_pays_for_one_job(provider_config: Path) -> None:
     key = "0x" + "5" * 64 + "-3"
     async with cluster_of(provider_config) as one, cluster_of(provider_config) as other:
+        former = await one.spend_fee(8996, fee(key))
+        assert isinstance(former, str)
+        await one.free_fee(former)
         answers = await asyncio.gather(
             *(cluster.spend_fee(8996, fee(key)) for cluster in [one, other] * 25)
         )
