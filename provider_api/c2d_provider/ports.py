@@ -1,8 +1,8 @@
 """What handlers ask of the world: chains, assets, the cluster, the result store.
 
-Each port is kept by one module that knows one library: `chain` web3, `assets` the network,
-`cluster` the Kubernetes client, `results` obstore. Handlers and flows know the ports alone, so a
-wire generation is a way to read and write requests, and nothing more.
+Each port is kept by one module over one library: `chain` web3, `assets` the network, `cluster` the
+Kubernetes API (whose client only `api_server` knows), `results` obstore. Handlers and flows know
+the ports alone, so a wire generation is a way to read and write requests, and nothing more.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -255,11 +255,11 @@ class Cluster(Protocol):
     async def spend_fee(self, chain_id: int, fee: orders.PaidFee) -> str | Refusal:
         """Let a fee pay for one job by compare-and-set; returns the job's name (`spending`)."""
 
+    async def free_fee(self, job: str) -> None:
+        """Let the fee of a job pay for one more attempt (`spending.free`)."""
+
     async def ledger(self) -> spending.Ledger:
         """Read the ledger of fees."""
-
-    async def free_fee(self, job: str) -> None:
-        """Let the fee of a job pay for one more attempt by compare-and-set (`spending.free`)."""
 
     async def end_token(self, token: tokens.Token) -> None:
         """Remember by compare-and-set that a token is ended, until it would have expired."""
