@@ -36,6 +36,15 @@ class Nft:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A token, NFT or datatoken, and what it calls itself."""
+
+    address: str
+    name: str
+    symbol: str
+
+
+@dataclass(frozen=True)
 class Metadata:
     """The newest metadata of an NFT: what MetadataCreated or MetadataUpdated carried.
 
@@ -74,6 +83,12 @@ class Chains(Protocol):
 
     async def nft(self, chain_id: int, address: str) -> Nft | Refusal:
         """Read an NFT of Ocean's factory."""
+
+    async def nft_named(self, chain_id: int, did: str) -> str | None:
+        """Find the NFT of a DID among those of Ocean's factory."""
+
+    async def token(self, chain_id: int, address: str) -> Token:
+        """Read what a token calls itself; nothing where it does not say."""
 
     async def metadata(self, chain_id: int, nft: str) -> Metadata | None:
         """Find the newest metadata of an NFT, in chunks of blocks; what was found is remembered."""
