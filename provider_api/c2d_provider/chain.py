@@ -11,12 +11,11 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Final, Self, TypeVar
 
 from eth_typing import BlockNumber, ChecksumAddress, HexStr
-from hexbytes import HexBytes
 
 from c2d_provider import addresses, contract_calls, events, fields, metadata_logs, orders
 from c2d_provider.contract_calls import Function
@@ -27,7 +26,7 @@ from c2d_provider.fields import Json
 from c2d_provider.files import FileObject, SmartContractFile
 from c2d_provider.memory import AT_ONCE, FOR_EVER, Memory
 from c2d_provider.ports import Metadata, Nft, Token, UnavailableError
-from c2d_provider.refusals import Reason, Refusal, refuse
+from c2d_provider.refusals import Reason, Refusal, Refused, refuse
 
 _LIMIT = sys.getrecursionlimit()
 from web3 import AsyncWeb3  # noqa: E402 - between reading and restoring the limit
@@ -208,6 +207,16 @@ class _Provider(AsyncJSONBaseProvider):
         return found
 
 
+@dataclass(frozen=True)
+class _Log:
+    """A log, and where it stands."""
+
+    block_number: int
+    index: int
+    transaction: str
+    raw: RawLog
+
+
 @dataclass
 class _History:
     """Which blocks have been searched for logs: from `low` to `high`, both included."""
@@ -237,7 +246,7 @@ class _Chain:
         )
         self._factory = _address(settings.factory)
         self._heads: Memory[str, int] = Memory(1, clock)
-        self._block_times: Memory[bytes, int] = Memory(_MAX_REMEMBERED, clock)
+        self._block_times: Memory[str, int] = Memory(_MAX_REMEMBERED, clock)
         self._receipts: Memory[str, orders.Receipt | _Missing] = Memory(_MAX_REMEMBERED, clock)
         self._relations: Memory[tuple[str, str | None], tuple[bool, bool]] = Memory(
             _MAX_REMEMBERED, clock
@@ -253,7 +262,7 @@ class _Chain:
 
     async def head(self) -> int:
         async def read() -> tuple[int, float]:
-            return int(await self._ask(self._web3.eth.get_block_number())), self._settings.fresh
+            return await self._ask(self._web3.eth.get_block_number(), int), self._settings.fresh
 
         return await self._heads.recall("head", read)
 
@@ -320,10 +329,10 @@ class _Chain:
         return _present(await self._found.recall(nft, read))
 
     async def metadata_in(self, nft: ChecksumAddress, transaction: str) -> Metadata | None:
-        receipt = await self._raw_receipt(transaction)
-        if receipt is None or not (await self._relation(nft, None))[0]:
+        logs = await self._mined(transaction, lambda found: _logs(found["logs"]))
+        if logs is None or not (await self._relation(nft, None))[0]:
             return None
-        return _newest(receipt["logs"], nft)
+        return _newest(logs, nft)
 
     async def nft_named(self, did: str) -> str | None:
         digest = did.rpartition(":")[2]
@@ -334,12 +343,13 @@ class _Chain:
 
     async def _receipt(self, transaction: str) -> orders.Receipt | None:
         async def read() -> tuple[orders.Receipt | _Missing, float]:
-            found = await self._raw_receipt(transaction)
-            time_ = await self._block_time(found["blockHash"]) if found else None
-            if found is None or time_ is None:
+            receipt = await self._mined(transaction, _receipt)
+            if receipt is None or receipt.transaction != transaction:
                 return _Missing.MISSING, AT_ONCE
-            receipt = _receipt(found, time_)
-            return receipt, await self._holds_for(receipt)
+            block_time = await self._block_time(receipt.block_hash)
+            if block_time is None:
+                return _Missing.MISSING, AT_ONCE
+            return replace(receipt, block_time=block_time), await self._holds_for(receipt)
 
         return _present(await self._receipts.recall(transaction, read))
 
@@ -352,20 +362,24 @@ class _Chain:
         is_settled = await self.head() - receipt.block_number + 1 >= self._settings.settled
         return FOR_EVER if is_settled else self._settings.fresh
 
-    async def _raw_receipt(self, transaction: str) -> Mapping[str, Any] | None:
+    async def _mined(
+        self, transaction: str, convert: Callable[[Mapping[str, Any]], Result]
+    ) -> Result | None:
+        """Read a receipt; None for a transaction that is in no block."""
+
+        def mined(found: Any) -> Result | None:
+            return convert(found) if found.get("blockHash") else None
+
         try:
-            found: Any = await self._ask(
-                self._web3.eth.get_transaction_receipt(HexStr(transaction))
-            )
+            receipt: Awaitable[Any] = self._web3.eth.get_transaction_receipt(HexStr(transaction))
+            return await self._ask(receipt, mined)
         except TransactionNotFound:
             return None
-        is_mined = found.get("blockHash") and found.get("blockNumber") is not None
-        return found if is_mined else None
 
-    async def _block_time(self, block_hash: HexBytes) -> int | None:
+    async def _block_time(self, block_hash: str) -> int | None:
         async def read() -> tuple[int, float]:
-            block = await self._ask(self._web3.eth.get_block(block_hash))
-            return int(block["timestamp"]), FOR_EVER
+            block: Awaitable[Any] = self._web3.eth.get_block(HexStr(block_hash))
+            return await self._ask(block, lambda found: int(found["timestamp"])), FOR_EVER
 
         try:
             return await self._block_times.recall(block_hash, read)
@@ -419,13 +433,13 @@ class _Chain:
             settled = await self._settled()
             return _History(settled + 1, settled), FOR_EVER
 
-        def keep(logs: list[Any]) -> bool:
+        def keep(logs: list[_Log]) -> bool:
             history.newest = _newest(logs, nft) or history.newest
             return history.newest is not None
 
         topics = [metadata_logs.CREATED, metadata_logs.UPDATED, metadata_logs.VALIDATED]
 
-        async def logs(low: int, high: int) -> list[Any]:
+        async def logs(low: int, high: int) -> list[_Log]:
             return await self._logs(nft, topics, low, high)
 
         head, settled = await self.head(), await self._settled()
@@ -444,12 +458,12 @@ class _Chain:
         return said is None or said[3] is True
 
     async def _indexed(self, digest: str) -> str | None:
-        def keep(logs: list[Any]) -> bool:
+        def keep(logs: list[_Log]) -> bool:
             if len(self._index) < _MAX_NFTS:
                 self._index |= self._named(logs)
             return digest in self._index
 
-        async def logs(low: int, high: int) -> list[Any]:
+        async def logs(low: int, high: int) -> list[_Log]:
             return await self._logs(self._factory, [metadata_logs.NFT_CREATED], low, high)
 
         head, settled = await self.head(), await self._settled()
@@ -460,9 +474,9 @@ class _Chain:
         await self._search_through(history, logs, keep)
         return self._index.get(digest)
 
-    def _named(self, logs: list[Any]) -> dict[str, str]:
+    def _named(self, logs: list[_Log]) -> dict[str, str]:
         """Tell the digests in the DIDs of the NFTs that were made."""
-        made = [metadata_logs.nft_created(_raw_log(log)) for log in logs]
+        made = [metadata_logs.nft_created(log.raw) for log in logs]
         return {
             hashlib.sha256(f"{nft}{self._settings.chain_id}".encode()).hexdigest(): nft
             for nft in made
@@ -472,8 +486,8 @@ class _Chain:
     async def _search_through(
         self,
         history: _History,
-        logs: Callable[[int, int], Awaitable[list[Any]]],
-        keep: Callable[[list[Any]], bool],
+        logs: Callable[[int, int], Awaitable[list[_Log]]],
+        keep: Callable[[list[_Log]], bool],
     ) -> None:
         """Search blocks not yet searched until `keep` has what it wants.
 
@@ -501,26 +515,23 @@ class _Chain:
 
     async def _logs(
         self, address: ChecksumAddress, topics: list[bytes], low: int, high: int
-    ) -> list[Any]:
+    ) -> list[_Log]:
         """Read logs of a contract; where an endpoint finds that too much, in halves."""
         if low > high:
             return []
+        wanted: Any = {
+            "address": address,
+            "topics": [[_hexadecimal(topic) for topic in topics]],
+            "fromBlock": BlockNumber(low),
+            "toBlock": BlockNumber(high),
+        }
         try:
-            found: Any = await self._heard(
-                self._web3.eth.get_logs(
-                    {
-                        "address": address,
-                        "topics": [[_hexadecimal(topic) for topic in topics]],
-                        "fromBlock": BlockNumber(low),
-                        "toBlock": BlockNumber(high),
-                    }
-                )
-            )
+            found = await self._heard(self._web3.eth.get_logs(wanted), _logs)
         except AnswerError:
             if low == high:
                 raise self._unavailable() from None
         else:
-            return [log for log in found if addresses.are_equal(log["address"], address)]
+            return [log for log in found if addresses.are_equal(log.raw.emitter, address)]
         middle = (low + high) // 2
         return [
             *await self._logs(address, topics, low, middle),
@@ -537,26 +548,26 @@ class _Chain:
     async def _eth_call(self, contract: ChecksumAddress, data: bytes) -> bytes | None:
         call: TxParams = {"to": contract, "data": _hexadecimal(data), "gas": GAS}
         try:
-            return bytes(await self._heard(self._web3.eth.call(call, "latest")))
+            return await self._heard(self._web3.eth.call(call, "latest"), bytes)
         except AnswerError as error:
             if error.is_execution:
                 return None
             raise self._unavailable() from None
 
-    async def _ask(self, answer: Awaitable[Result]) -> Result:
+    async def _ask(self, answer: Awaitable[Any], convert: Callable[[Any], Result]) -> Result:
         """Wait for an answer; an error of every endpoint is no answer."""
         try:
-            return await self._heard(answer)
+            return await self._heard(answer, convert)
         except AnswerError:
             raise self._unavailable() from None
 
-    async def _heard(self, answer: Awaitable[Result]) -> Result:
-        """Wait for an answer; what web3 cannot read is no answer."""
+    async def _heard(self, answer: Awaitable[Any], convert: Callable[[Any], Result]) -> Result:
+        """Wait for an answer; what cannot be read is no answer."""
         try:
-            return await answer
+            return convert(await answer)
         except (TransactionNotFound, BlockNotFound):
             raise
-        except (Web3Exception, ValueError, TypeError, KeyError, AttributeError):
+        except (Web3Exception, Refused, ValueError, TypeError, KeyError, AttributeError):
             raise self._unavailable() from None
 
     @asynccontextmanager
@@ -593,6 +604,20 @@ def _address(text: str) -> ChecksumAddress:
     return AsyncWeb3.to_checksum_address(addresses.checksummed(text))
 
 
+def _logs(found: Iterable[Mapping[str, Any]]) -> list[_Log]:
+    """Read logs, oldest first."""
+    logs = [
+        _Log(
+            int(log["blockNumber"]),
+            int(log["logIndex"]),
+            _hexadecimal(log["transactionHash"]),
+            _raw_log(log),
+        )
+        for log in found
+    ]
+    return sorted(logs, key=lambda log: (log.block_number, log.index))
+
+
 def _raw_log(log: Mapping[str, Any]) -> RawLog:
     topics = tuple(bytes(topic) for topic in log["topics"])
     return RawLog(str(log["address"]), topics, bytes(log["data"]))
@@ -604,38 +629,38 @@ def _order_log(log: Mapping[str, Any]) -> RawLog:
     return read if read.topics and read.topics[0] in _ORDER_TOPICS else _NOTHING
 
 
-def _receipt(found: Mapping[str, Any], block_time: int) -> orders.Receipt:
+def _receipt(found: Mapping[str, Any]) -> orders.Receipt:
+    """Read a receipt, but for the time of its block."""
     return orders.Receipt(
         transaction=_hexadecimal(found["transactionHash"]),
         succeeded=found.get("status") == 1,
         block_number=int(found["blockNumber"]),
         block_hash=_hexadecimal(found["blockHash"]),
-        block_time=block_time,
+        block_time=0,
         sender=_address(found["from"]),
         to=_address(found["to"]) if found.get("to") else None,
         logs=tuple(_order_log(log) for log in found["logs"]),
     )
 
 
-def _newest(logs: Iterable[Mapping[str, Any]], nft: str) -> Metadata | None:
+def _newest(logs: Iterable[_Log], nft: str) -> Metadata | None:
     """Read the last metadata that an NFT was given in these logs."""
-    of_nft = [log for log in logs if addresses.are_equal(log["address"], nft)]
-    of_nft.sort(key=lambda log: (log["blockNumber"], log["logIndex"]), reverse=True)
-    for log in of_nft:
-        found = metadata_logs.metadata_set(_raw_log(log))
+    of_nft = [log for log in logs if addresses.are_equal(log.raw.emitter, nft)]
+    for log in reversed(of_nft):
+        found = metadata_logs.metadata_set(log.raw)
         if found is None:
             continue
-        beside = [one for one in of_nft if one["transactionHash"] == log["transactionHash"]]
-        validators = [metadata_logs.validator(_raw_log(one), found.document.hash) for one in beside]
+        beside = [one.raw for one in of_nft if one.transaction == log.transaction]
+        validators = {metadata_logs.validator(one, found.document.hash) for one in beside}
         return Metadata(
             document=found.document,
-            transaction=_hexadecimal(log["transactionHash"]),
-            block_number=int(log["blockNumber"]),
+            transaction=log.transaction,
+            block_number=log.block_number,
             block_time=found.timestamp,
             sender=found.sender,
             decryptor_url=found.decryptor_url,
             is_update=found.is_update,
-            validated=tuple(sorted({one for one in validators if one is not None})),
+            validated=tuple(sorted(one for one in validators if one is not None)),
         )
     return None
 
