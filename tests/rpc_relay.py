@@ -2,12 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+
+from c2d_provider.chain import EvmChains
+
+OpenChains = Callable[..., Awaitable[EvmChains]]
 
 
 class Relay:

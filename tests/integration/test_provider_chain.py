@@ -6,8 +6,6 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +16,7 @@ from web3.types import RPCEndpoint
 
 import evm_code
 from c2d_provider import orders
-from c2d_provider.chain import ChainSettings, EvmChains, settings_from
+from c2d_provider.chain import EvmChains
 from c2d_provider.fees import Decimal, Price
 from c2d_provider.files import SmartContractFile
 from c2d_provider.orders import Asked, Facts, Order, Policy
@@ -28,44 +26,12 @@ from chain import CHAIN_ID, NOBODY, ONE, Asset, Ocean, ProviderFee, did, signed_
 from chain import Order as Ordered
 from local_stack.chain import Account, Chain
 from local_stack.processes import free_ports
-from rpc_relay import Relay
+from rpc_relay import OpenChains, Relay
 
 SERVICE = "97d09a3f"
 ENVIRONMENT = "jobs.small"
 HOUR = 3600
 ORDER_STARTED = "OrderStarted(address,address,uint256,uint256,uint256,address,uint256)"
-
-Open = Callable[..., Awaitable[EvmChains]]
-
-
-@pytest.fixture
-def settings(chain: Chain) -> ChainSettings:
-    """Settings with which nothing that is young is remembered."""
-    addresses = json.loads(chain.address_file.read_text())
-    return replace(settings_from(addresses, CHAIN_ID, [chain.url]), fresh=0, timeout=5)
-
-
-@pytest.fixture
-async def open_chains(settings: ChainSettings) -> AsyncIterator[Open]:
-    """Open chains with changed settings, for the time of the test."""
-    async with AsyncExitStack() as stack:
-
-        async def opened(clock: Callable[[], float] = time.monotonic, **changes: Any) -> EvmChains:
-            chains = EvmChains([replace(settings, **changes)], clock=clock)
-            return await stack.enter_async_context(chains)
-
-        yield opened
-
-
-@pytest.fixture
-async def chains(open_chains: Open) -> EvmChains:
-    return await open_chains()
-
-
-@pytest.fixture
-async def relay(chain: Chain) -> AsyncIterator[Relay]:
-    async with Relay(chain.url).running() as running:
-        yield running
 
 
 @pytest.fixture
@@ -408,7 +374,12 @@ async def test_a_reorganisation_is_noticed(
 
 
 async def test_an_order_judged_is_not_asked_for_again(
-    open_chains: Open, relay: Relay, ocean: Ocean, bought: Asset, asked: Asked, provider: Account
+    open_chains: OpenChains,
+    relay: Relay,
+    ocean: Ocean,
+    bought: Asset,
+    asked: Asked,
+    provider: Account,
 ) -> None:
     fee = free_fee(provider, bought.datatoken)
     first = ocean.start_order(bought, asked.consumer, fee)
@@ -424,7 +395,12 @@ async def test_an_order_judged_is_not_asked_for_again(
 
 
 async def test_a_settled_order_is_remembered_and_a_young_one_read_anew(
-    open_chains: Open, relay: Relay, ocean: Ocean, bought: Asset, asked: Asked, provider: Account
+    open_chains: OpenChains,
+    relay: Relay,
+    ocean: Ocean,
+    bought: Asset,
+    asked: Asked,
+    provider: Account,
 ) -> None:
     now = 100.0
     chains = await open_chains(clock=lambda: now, urls=(relay.url,), settled=3, fresh=2)
@@ -447,7 +423,7 @@ async def test_a_settled_order_is_remembered_and_a_young_one_read_anew(
 
 
 async def test_a_dead_endpoint_is_passed_over(
-    open_chains: Open, relay: Relay, caplog: pytest.LogCaptureFixture
+    open_chains: OpenChains, relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
     (port,) = free_ports(1)
     dead = f"http://user:s3cr3t@127.0.0.1:{port}/s3cr3t"
@@ -460,7 +436,7 @@ async def test_a_dead_endpoint_is_passed_over(
 
 
 async def test_an_endpoint_that_hangs_is_asked_last_for_a_while(
-    open_chains: Open, chain: Chain, relay: Relay
+    open_chains: OpenChains, chain: Chain, relay: Relay
 ) -> None:
     now = 0.0
     relay.hangs = True
@@ -476,7 +452,7 @@ async def test_an_endpoint_that_hangs_is_asked_last_for_a_while(
 
 
 async def test_a_listener_that_never_answers_is_passed_over(
-    open_chains: Open, chain: Chain
+    open_chains: OpenChains, chain: Chain
 ) -> None:
     accepted: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
@@ -507,7 +483,7 @@ async def test_a_listener_that_never_answers_is_passed_over(
     ],
 )
 async def test_where_no_endpoint_answers_the_chain_is_unavailable(
-    open_chains: Open,
+    open_chains: OpenChains,
     relay: Relay,
     failure: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
@@ -524,7 +500,7 @@ async def test_where_no_endpoint_answers_the_chain_is_unavailable(
 
 
 async def test_an_endpoint_that_is_behind_does_not_hide_an_order(
-    open_chains: Open, chain: Chain, relay: Relay, ocean: Ocean, bought: Asset, asked: Asked,
+    open_chains: OpenChains, chain: Chain, relay: Relay, ocean: Ocean, bought: Asset, asked: Asked,
     provider: Account,
 ) -> None:  # fmt: skip
     relay.answers["eth_getTransactionReceipt"] = lambda _: {"result": None}
@@ -541,7 +517,12 @@ async def test_a_chain_that_is_not_served_is_refused(chains: EvmChains, bought: 
 
 
 async def test_blocks_of_chains_with_longer_extra_data_are_read(
-    open_chains: Open, relay: Relay, ocean: Ocean, bought: Asset, asked: Asked, provider: Account
+    open_chains: OpenChains,
+    relay: Relay,
+    ocean: Ocean,
+    bought: Asset,
+    asked: Asked,
+    provider: Account,
 ) -> None:
     """Polygon's blocks carry a signature where others have 32 bytes."""
     mined = ocean.start_order(bought, asked.consumer, free_fee(provider, bought.datatoken))
@@ -592,7 +573,7 @@ async def test_a_token_says_what_it_is_called(chains: EvmChains, ocean: Ocean, o
 
 
 async def test_an_nft_is_found_by_its_did(
-    open_chains: Open, relay: Relay, ocean: Ocean, owner: str
+    open_chains: OpenChains, relay: Relay, ocean: Ocean, owner: str
 ) -> None:
     """In chunks, newest first; what was searched is not searched again."""
     assets = [ocean.publish(owner) for _ in range(3)]
@@ -681,7 +662,7 @@ async def test_a_contract_answers_as_a_file(
     ],
 )
 async def test_a_contract_that_misbehaves_is_no_file_and_no_failure_of_its_endpoint(
-    open_chains: Open, relay: Relay, ocean: Ocean, code: bytes
+    open_chains: OpenChains, relay: Relay, ocean: Ocean, code: bytes
 ) -> None:
     chains = await open_chains(urls=(relay.url,))
     address = evm_code.deploy(ocean, code) if code else "0x" + "ab" * 20
