@@ -136,8 +136,7 @@ def read_answer(function: Json, answer: bytes) -> bytes:
 
 
 def _decode(types: Sequence[str], answer: bytes) -> tuple[Any, ...]:
-    # Contracts may answer without padding, so not strictly; texts that are no UTF-8 raise.
-    return _DECODER.decode(types, answer, strict=False)
+    return _DECODER.decode(types, answer)
 
 
 def _parameters(value: object, depth: int = 0) -> list[Mapping[str, Any]]:

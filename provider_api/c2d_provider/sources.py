@@ -106,7 +106,7 @@ def of_arweave(file: ArweaveFile, gateway: str) -> ResolvedRequest:
     )
 
 
-def of_bucket(file: S3File, now: float) -> ResolvedRequest:
+def of_bucket(file: S3File, now: float, seconds: int = SIGNED_FOR) -> ResolvedRequest:
     """Ask for an object of a bucket, signed by its owner's keys (AWS signature version 4).
 
     Not by obstore: it takes session tokens from the environment into the URL of a stranger, and
@@ -119,7 +119,7 @@ def of_bucket(file: S3File, now: float) -> ResolvedRequest:
     else:
         host = f"{file.bucket}.{host}"
     path = f"{folder}/{quote(file.key, safe='/-_.~')}"
-    query = _Signing(file, datetime.fromtimestamp(now, UTC)).query(host, path)
+    query = _Signing(file, datetime.fromtimestamp(now, UTC), seconds).query(host, path)
     return ResolvedRequest(f"{endpoint.scheme}://{host}{path}?{query}", "GET", ())
 
 
@@ -207,6 +207,7 @@ class _Signing:
 
     file: S3File
     moment: datetime
+    seconds: int
 
     def query(self, host: str, path: str) -> str:
         scope = f"{self.moment:%Y%m%d}/{self.file.region or _DEFAULT_REGION}/s3/aws4_request"
@@ -217,7 +218,7 @@ class _Signing:
                 ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
                 ("X-Amz-Credential", f"{self.file.access_key_id}/{scope}"),
                 ("X-Amz-Date", time),
-                ("X-Amz-Expires", str(SIGNED_FOR)),
+                ("X-Amz-Expires", str(self.seconds)),
                 ("X-Amz-SignedHeaders", "host"),
             )
         )
