@@ -9,18 +9,25 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from c2d_provider import strict_json
+from c2d_api.asset_request import (
+    MAX_REQUEST_BYTES,
+    PATH,
+    AssetRequest,
+    Denied,
+    Provided,
+    decode_request,
+)
 from c2d_provider.confirming import Watcher
 from c2d_provider.context import Context
 from c2d_provider.limiter import Limiter
-from c2d_provider.ports import Json, UnavailableError
-from c2d_provider.refusals import Reason, Refused
+from c2d_provider.ports import UnavailableError
+from c2d_provider.refusals import Refused
 from c2d_provider.telemetry import Metrics
 from c2d_provider.wire import middlewares, openapi, v2
 from c2d_provider.wire.exchange import (
@@ -33,7 +40,6 @@ from c2d_provider.wire.exchange import (
 )
 from c2d_provider.wire.middlewares import CLIENTS, METRICS, Clients
 
-_INTERNAL_BYTES = 64 * 1024
 _SCHEME = "Bearer "
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -41,11 +47,11 @@ _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-act
 class AssetAnswerer(Protocol):
     """Who answers a loader: `internal`."""
 
-    async def answer(self, token: str, sent: Json) -> Json:
+    async def answer(self, token: str, asked: AssetRequest) -> Provided | Denied:
         """Say how the files of the job behind a loader's token are fetched.
 
         Raises:
-            Refused: It is no loader of ours, or its job may not have them.
+            Refused: The token is nobody's.
         """
 
 
@@ -76,7 +82,7 @@ def public_app(context: Context, manner: Manner) -> web.Application:
 def internal_app(answerer: AssetAnswerer, manner: Manner) -> web.Application:
     """Make the application that loaders ask, on a port that no consumer reaches."""
     app = _bare(manner)
-    app.router.add_route("POST", "/internal/assets", partial(assets, answerer))
+    app.router.add_route("POST", PATH, partial(assets, answerer))
     return app
 
 
@@ -179,18 +185,19 @@ async def assets(answerer: AssetAnswerer, request: web.Request) -> web.Response:
     """Answer a loader that asks for the assets of its job."""
     given = request.headers.get("Authorization", "")
     if not given.startswith(_SCHEME):
-        return json_response({"error": "A token is needed."}, 401)
-    body = await read_body(request, _INTERNAL_BYTES)
+        return _denied(Denied("a token is needed"), 401)
+    body = await read_body(request, MAX_REQUEST_BYTES)
     try:
-        sent = strict_json.parse(body or b"{}", _INTERNAL_BYTES, "the request")
-        if not isinstance(sent, dict):
-            return json_response({"error": "The request must be a JSON object."}, 400)
-        answer = await answerer.answer(given.removeprefix(_SCHEME), sent)
+        found = await answerer.answer(given.removeprefix(_SCHEME), decode_request(body))
+    except ValueError:
+        return _denied(Denied("the request is malformed"), 400)
     except Refused as refused:
-        return json_response(_refused(refused), _status(refused))
+        return _denied(Denied(refused.refusal.message), 401)
     except UnavailableError as error:
-        return json_response({"error": str(error)}, 503)
-    return json_response(answer)
+        return _denied(Denied(str(error)), 503)
+    if isinstance(found, Denied):
+        return _denied(found, 403)
+    return web.Response(body=found.encode(), content_type="application/json")
 
 
 async def numbers(request: web.Request) -> web.Response:
@@ -224,13 +231,8 @@ async def _finish(app: web.Application) -> None:
     await app[CONTEXT].finish()
 
 
-def _refused(refused: Refused) -> dict[str, Any]:
-    return {"error": refused.refusal.message, "reason": str(refused.refusal.reason)}
-
-
-def _status(refused: Refused) -> int:
-    is_unknown = refused.refusal.reason in (Reason.TOKEN_INVALID, Reason.TOKEN_EXPIRED)
-    return 401 if is_unknown else 403
+def _denied(denied: Denied, status: int) -> web.Response:
+    return web.Response(body=denied.encode(), status=status, content_type="application/json")
 
 
 def _version() -> str:

@@ -37,6 +37,15 @@ class Nft:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A token, NFT or datatoken, and what it calls itself."""
+
+    address: str
+    name: str
+    symbol: str
+
+
+@dataclass(frozen=True)
 class Metadata:
     """The newest metadata of an NFT: what MetadataCreated or MetadataUpdated carried.
 
@@ -75,6 +84,12 @@ class Chains(Protocol):
 
     async def nft(self, chain_id: int, address: str) -> Nft | Refusal:
         """Read an NFT of Ocean's factory."""
+
+    async def nft_named(self, chain_id: int, did: str) -> str | None:
+        """Find the NFT of a DID among those of Ocean's factory."""
+
+    async def token(self, chain_id: int, address: str) -> Token:
+        """Read what a token calls itself; nothing where it does not say."""
 
     async def metadata(self, chain_id: int, nft: str) -> Metadata | None:
         """Find the newest metadata of an NFT, in chunks of blocks; what was found is remembered."""
@@ -132,14 +147,34 @@ class FileFacts:
     name: str = ""
 
 
+class Chunks(Protocol):
+    """Bytes as they come from elsewhere; whoever leaves them early closes them."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Begin."""
+
+    async def __anext__(self) -> bytes:
+        """Wait for the next piece.
+
+        Raises:
+            UnavailableError: It does not come.
+        """
+
+    async def aclose(self) -> None:
+        """End what brings them, if it has not ended."""
+
+
 @dataclass(frozen=True)
 class Opened:
-    """A file that is being downloaded: what to answer, and its bytes as they come."""
+    """A file that is being downloaded: what to answer, and its bytes as they come.
+
+    Whoever does not read to the end, and whoever does not read at all, closes `chunks`.
+    """
 
     status: int
     headers: Headers
     name: str
-    chunks: AsyncIterator[bytes]
+    chunks: Chunks
 
 
 class Assets(Protocol):
@@ -163,9 +198,12 @@ class Assets(Protocol):
         """Join the digests of a service's files, as trust lists name them."""
 
     async def resolve(
-        self, file: FileObject, values: Json, remote: "Remote | None" = None
+        self, file: FileObject | None, values: Json, remote: "Remote | None" = None
     ) -> Resolved:
-        """Say how one file is fetched, with the consumer's parameters in it."""
+        """Say how one file is fetched, with the consumer's parameters in it.
+
+        One of a remote provider has no file object here: it was encrypted for that provider.
+        """
 
     async def inspect(self, file: FileObject, values: Json, *, checksum: bool) -> FileFacts:
         """Ask a file's server for its type, length and, if wanted, digest."""
@@ -182,13 +220,17 @@ class Assets(Protocol):
 
 @dataclass(frozen=True)
 class Remote:
-    """An asset service of another provider, which we download from with our own signature."""
+    """An asset service of another provider, which we download from with our own signature.
+
+    `key` signs: that of the consumer whom the order names, an environment's; b"" for our own.
+    """
 
     endpoint: str
     document_id: str
     service_id: str
     transaction: str
     file_index: int
+    key: bytes = field(repr=False, default=b"")
 
 
 @dataclass(frozen=True)
@@ -279,14 +321,17 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """A published file that is being read: `etag` is its digest, `total` its whole length."""
+    """A published file that is being read: `etag` is its digest, `total` its whole length.
+
+    Whoever does not read to the end closes `chunks`.
+    """
 
     name: str
     etag: str
     total: int
     start: int
     length: int
-    chunks: AsyncIterator[bytes]
+    chunks: Chunks
 
 
 Span = tuple[int, int | None]

@@ -6,7 +6,7 @@ in the job's status; what it names is read by keys that are computed, never by i
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -214,7 +214,7 @@ async def _opened(store: Opened, key: str, span: tuple[int, int], total: int) ->
     return found
 
 
-async def _pieces(found: "GetResult | None") -> AsyncIterator[bytes]:
+async def _pieces(found: "GetResult | None") -> AsyncGenerator[bytes, None]:
     """Read what was opened as it comes; nothing where nothing was."""
     if found is None:
         return

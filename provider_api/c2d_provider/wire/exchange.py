@@ -1,7 +1,7 @@
 """HTTP as the wire generations share it: bodies within bounds, answers, streams, routes as data."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from c2d_provider import strict_json
 from c2d_provider.context import Context
-from c2d_provider.ports import UnavailableError
+from c2d_provider.ports import Chunks, UnavailableError
 from c2d_provider.refusals import Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -110,23 +110,28 @@ def json_response(body: Any, status: int = 200) -> web.Response:
 
 
 async def stream(
-    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes]
+    request: web.Request, response: web.StreamResponse, chunks: Chunks
 ) -> web.StreamResponse:
     """Answer piece by piece: it may take as long as it flows, in both directions."""
-    timeout, seconds = request[TIME_LIMIT], request.app[LIMITS].stall_seconds
-    loop = asyncio.get_running_loop()
-    timeout.reschedule(loop.time() + seconds)
-    await response.prepare(request)
-    request[STREAMED] = response
     try:
+        await response.prepare(request)
+        request[STREAMED] = response
         async for chunk in chunks:
-            timeout.reschedule(loop.time() + seconds)
+            _flows(request)
             await response.write(chunk)
-            timeout.reschedule(loop.time() + seconds)
+            _flows(request)
+        await response.write_eof()
     except (Refused, UnavailableError):
         raise BrokenOffError from None
-    await response.write_eof()
+    finally:
+        await chunks.aclose()
     return response
+
+
+def _flows(request: web.Request) -> None:
+    """Let an answer take longer, since a piece of it has come or gone."""
+    seconds = request.app[LIMITS].stall_seconds
+    request[TIME_LIMIT].reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def attachment(name: str) -> str:

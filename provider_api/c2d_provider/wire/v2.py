@@ -33,7 +33,7 @@ from c2d_provider.details import Detailed
 from c2d_provider.initializing import Needed
 from c2d_provider.judging import PartRefused
 from c2d_provider.messages import Messages
-from c2d_provider.ports import Stored, UnavailableError
+from c2d_provider.ports import Span, Stored, UnavailableError
 from c2d_provider.refusals import Reason, Refused
 from c2d_provider.wire import ranges, v2_answers
 from c2d_provider.wire import v2_requests as read
@@ -287,16 +287,16 @@ async def validate_ddo(request: web.Request) -> web.Response:
 
 
 async def _result(request: web.Request, asked: ResultAsked, proof: Proof) -> web.StreamResponse:
-    context = request.app[CONTEXT]
-    span = ranges.parse_range(request.headers.get("Range"))
+    context, given = request.app[CONTEXT], request.headers
+    span = ranges.parse_range(given.get("Range"))
     stored = await details.result(context, asked, proof, span)
-    if span and ranges.has_changed(request.headers.get("If-Range"), _etag(stored)):
-        span = None
-        stored = await details.result(context, asked, replace(proof, may_repeat=True), None)
-    if ranges.is_known(request.headers.get("If-None-Match"), _etag(stored)):
-        return web.Response(status=304, headers={"ETag": _etag(stored)})
-    if span and not stored.length:
-        return web.Response(status=416, headers={"Content-Range": f"bytes */{stored.total}"})
+    if span and ranges.has_changed(given.get("If-Range"), _etag(stored)):
+        await stored.chunks.aclose()
+        span, stored = None, await details.result(context, asked, proof, None)
+    short = _without_content(stored, span, given.get("If-None-Match"))
+    if short is not None:
+        await stored.chunks.aclose()
+        return short
     response = web.StreamResponse(status=206 if span else 200)
     response.content_type = "application/octet-stream"
     response.content_length = stored.length
@@ -307,6 +307,17 @@ async def _result(request: web.Request, asked: ResultAsked, proof: Proof) -> web
         end = stored.start + stored.length - 1
         response.headers["Content-Range"] = f"bytes {stored.start}-{end}/{stored.total}"
     return await stream(request, response, stored.chunks)
+
+
+def _without_content(
+    stored: Stored, span: Span | None, if_none_match: str | None
+) -> web.Response | None:
+    """Answer what needs no content: a client that has it, a range that is not in it."""
+    if ranges.is_known(if_none_match, _etag(stored)):
+        return web.Response(status=304, headers={"ETag": _etag(stored)})
+    if span and not stored.length:
+        return web.Response(status=416, headers={"Content-Range": f"bytes */{stored.total}"})
+    return None
 
 
 def _etag(stored: Stored) -> str:
