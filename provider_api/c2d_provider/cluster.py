@@ -17,7 +17,7 @@ from typing import Any
 from c2d_api.asset_request import AUDIENCE
 from c2d_api.computeenvironment import Environment, parse_environment
 from c2d_api.computejob import SEAL_ANNOTATION, ComputeJob, Spec, parse_job
-from c2d_provider import bindings, nonces, orders, spending
+from c2d_provider import bindings, nonces, orders, spending, tokens
 from c2d_provider.api_server import (
     AlreadyExistsError,
     ApiError,
@@ -35,7 +35,7 @@ from c2d_provider.views import View
 
 _LOGGER = logging.getLogger(__name__)
 
-NONCES, FEES, BINDINGS = "nonces", "fees", "bindings"
+NONCES, FEES, BINDINGS, TOKENS = "nonces", "fees", "bindings", "tokens"
 FEE_SHARDS = 16
 WITHOUT_ORDER_SECONDS = 30 * 24 * 3600
 """How long the seal of a job stays bound that has no order; it is given no asset anyway."""
@@ -116,6 +116,10 @@ class KubernetesCluster:
                 if (body := await self._read("ComputeJob", namespace, name))
             ]
         return next(filter(self._is_ours, found), found[0] if found else None)
+
+    def jobs(self) -> tuple[ComputeJob, ...]:
+        """List the jobs that the views show."""
+        return tuple(job for view in self._jobs.values() for job in view)
 
     def jobs_of(self, consumer: str) -> tuple[ComputeJob, ...]:
         """List a consumer's jobs, oldest first."""
@@ -297,6 +301,20 @@ class KubernetesCluster:
         """Read the ledger of fees."""
         shards = await self._shards.read_all(FEES)
         return spending.decode({key: text for data in shards for key, text in data.items()})
+
+    async def end_token(self, token: tokens.Token) -> None:
+        """Remember by compare-and-set that a token is ended, until it would have expired."""
+
+        def decide(data: Data) -> tuple[Data | None, None]:
+            if token.id in data:
+                return None, None
+            return tokens.end(data, token, self._clock()), None
+
+        await self._shards.change(TOKENS, tokens.shard_of(token), decide)
+
+    async def is_token_ended(self, token: tokens.Token) -> bool:
+        """Say whether a token was ended before its time."""
+        return token.id in await self._shards.read(TOKENS, tokens.shard_of(token))
 
     # Pods and Secrets
 

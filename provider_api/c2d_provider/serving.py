@@ -51,24 +51,24 @@ def manner(settings: Settings, is_ready: Callable[[], bool]) -> Manner:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, context: Context, answerer: AssetAnswerer, how: Manner
+    settings: Settings, context: Context, answerer: AssetAnswerer | None, how: Manner
 ) -> AsyncIterator[Bound]:
     """Serve as long as the block runs; at its end, answer what was asked before closing.
 
     The port of loaders closes after that of consumers: a job that was just started needs it.
+    Without an `answerer` there is none.
     """
+    patience = Patience(shutdown=settings.shutdown_seconds)
     async with AsyncExitStack() as stack:
-        opened = [
-            await stack.enter_async_context(
-                listening(app, settings.host, port, Patience(shutdown=seconds))
-            )
-            for app, port, seconds in (
-                (metrics_app(how.metrics), settings.metrics_port, 1.0),
-                (internal_app(answerer, how), settings.internal_port, settings.shutdown_seconds),
-                (public_app(context, how), settings.port, settings.shutdown_seconds),
-            )
-        ]
-        metrics, internal, public = opened
+
+        async def open_(app: web.Application, port: int) -> int:
+            return await stack.enter_async_context(listening(app, settings.host, port, patience))
+
+        metrics = await open_(metrics_app(how.metrics), settings.metrics_port)
+        internal = 0
+        if answerer is not None:
+            internal = await open_(internal_app(answerer, how), settings.internal_port)
+        public = await open_(public_app(context, how), settings.port)
         yield Bound(public, internal, metrics)
 
 

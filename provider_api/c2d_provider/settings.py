@@ -5,15 +5,17 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from c2d_provider import addresses
+from c2d_provider import addresses, strict_json
 from c2d_provider.limiter import Network
+from c2d_provider.refusals import Refused
 from c2d_provider.signatures import CURVE_ORDER
 
 Value = TypeVar("Value")
 
+MOST_BYTES = 4 * 2**20
 _KEY = re.compile(r"(0x)?([0-9a-fA-F]{64})")
 _RPC = re.compile(r"([1-9][0-9]{0,15})=(.+)")
 
@@ -29,13 +31,14 @@ class Settings:
     key: bytes = field(repr=False)
     seal_key: bytes | None = field(repr=False)
     rpcs: Mapping[int, tuple[str, ...]] = field(repr=False)
-    addresses_file: Path | None
+    contracts: Mapping[str, Any]
     metadata_cache: str
     ipfs_gateway: str
     arweave_gateway: str
     egress: tuple[tuple[Network, int], ...]
     namespaces: tuple[str, ...]
     namespace: str
+    records_namespace: str
     urls: tuple[str, ...]
     confirmations: int
     legacy_trust: bool
@@ -75,6 +78,7 @@ class _Reader:
             value = lowest - 1
         if not lowest <= value < float("inf"):
             self.problems.append(f"{name} is {given!r}, which is no number from {lowest:g} on")
+            return lowest
         return value
 
     def parts(self, name: str, parse: Callable[[str], Value], what: str) -> tuple[Value, ...]:
@@ -87,6 +91,12 @@ class _Reader:
             except ValueError:
                 self.problems.append(f"{name} has an entry that is no {what}")
         return tuple(found)
+
+    def url(self, name: str) -> str:
+        found = self.parts(name, _url, "http URL")
+        if len(found) > 1:
+            self.problems.append(f"{name} takes one URL")
+        return found[0] if found else ""
 
     def key(self, name: str) -> bytes | None:
         """Read a private key from the file that a variable names."""
@@ -102,6 +112,21 @@ class _Reader:
             self.problems.append(f"{name}: the file has no private key of 64 hexadecimal digits")
             return None
         return bytes.fromhex(found[2])
+
+    def document(self, name: str) -> Mapping[str, Any]:
+        """Read a JSON object from the file that a variable names."""
+        path = self.text(name)
+        if not path:
+            return {}
+        try:
+            found = strict_json.parse(Path(path).read_bytes(), MOST_BYTES, "the file")
+        except (OSError, Refused) as error:
+            self.problems.append(f"{name}: the file cannot be read ({type(error).__name__})")
+            return {}
+        if isinstance(found, dict):
+            return found
+        self.problems.append(f"{name}: the file has no JSON object")
+        return {}
 
     def choice(self, name: str, default: str, *choices: str) -> str:
         value = self._environ.get(name) or default
@@ -121,18 +146,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if key is None and not environ.get("C2D_PROVIDER_KEY_FILE"):
         reader.problems.append("C2D_PROVIDER_KEY_FILE is not set")
     decrypters = reader.parts("C2D_AUTHORIZED_DECRYPTERS", _account, "address")
-    results, contracts = environ.get("C2D_RESULTS_FOLDER"), environ.get("C2D_ADDRESSES_FILE")
+    results = environ.get("C2D_RESULTS_FOLDER")
     settings = Settings(
         key=key or b"",
         seal_key=reader.key("C2D_SEAL_KEY_FILE"),
         rpcs=_rpcs(reader),
-        addresses_file=Path(contracts) if contracts else None,
-        metadata_cache=_one_url(reader, "C2D_METADATA_CACHE_URL"),
-        ipfs_gateway=_one_url(reader, "C2D_IPFS_GATEWAY"),
-        arweave_gateway=_one_url(reader, "C2D_ARWEAVE_GATEWAY"),
+        contracts=reader.document("C2D_ADDRESSES_FILE"),
+        metadata_cache=reader.url("C2D_METADATA_CACHE_URL"),
+        ipfs_gateway=reader.url("C2D_IPFS_GATEWAY"),
+        arweave_gateway=reader.url("C2D_ARWEAVE_GATEWAY"),
         egress=reader.parts("C2D_EGRESS", _target, "address range with a port, as 10.1.2.0/24:80"),
         namespaces=_namespaces(reader),
         namespace=reader.text("C2D_SYSTEM_NAMESPACE", "c2d-system"),
+        records_namespace=reader.text("C2D_RECORDS_NAMESPACE", "c2d-records"),
         urls=reader.parts("C2D_PROVIDER_URLS", _url, "http URL"),
         confirmations=int(reader.number("C2D_CONFIRMATIONS", 1, 1)),
         legacy_trust=reader.choice("C2D_TRUST_RULES", "current", "current", "legacy") == "legacy",
@@ -157,7 +183,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 def _namespaces(reader: _Reader) -> tuple[str, ...]:
     text = reader.text("C2D_NAMESPACES")
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if text and not found:
+        reader.problems.append("C2D_NAMESPACES names no namespace")
+    return found
 
 
 def _rpcs(reader: _Reader) -> Mapping[int, tuple[str, ...]]:
@@ -175,13 +204,6 @@ def _rpc(text: str) -> tuple[int, str]:
     if not found:
         raise ValueError(text)
     return int(found[1]), _url(found[2])
-
-
-def _one_url(reader: _Reader, name: str) -> str:
-    found = reader.parts(name, _url, "http URL")
-    if len(found) > 1:
-        reader.problems.append(f"{name} takes one URL")
-    return found[0] if found else ""
 
 
 def _url(text: str) -> str:
