@@ -75,6 +75,7 @@ async def initialize(context: Context, asked: Initialize) -> Needed:
     """Compute what a download needs to be ordered; its fee is always nothing."""
     part = Part("dataset", asked.asset.document_id)
     named = await judging.find(context, asked.asset, part)
+    part = named.part
     if named.service.type != "access":
         refusal = Refusal(
             Reason.SERVICE_NOT_USABLE,
