@@ -38,6 +38,7 @@ _MANIFESTS, _STORES, _STORE_SECONDS = 64, 64, 60
 _CLIENT: "ClientConfig" = {"connect_timeout": "10s", "timeout": "24h", "read_timeout": "1m"}
 _RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 _NONE_YET = Refusal(Reason.RESULT_UNKNOWN, "the job has no results")
+_GONE = Refusal(Reason.RESULT_UNKNOWN, "the results are not in their store any more")
 _NO_SUCH = Refusal(Reason.RESULT_UNKNOWN, "the job has no result of this index")
 _CANNOT = "the results cannot be read at the moment"
 
@@ -108,7 +109,7 @@ class StoredResults:
             return known
         data = await _small(await self._store(job), manifest_key(job.uid))
         if data is None:
-            return _NONE_YET
+            return _GONE
         if digest(data) != results.manifest_digest:
             raise UnavailableError("the results are not those that the job's status names")
         manifest = decode_manifest(data)
@@ -149,7 +150,7 @@ def open_store(
             return _s3(store, url.netloc, url.path.strip("/"), secret)
         if url.scheme == "file" and url.netloc and folder is not None:
             return LocalStore(prefix=_below(folder, namespace, url.netloc, *url.path.split("/")))
-    except (BaseError, OSError, ValueError):
+    except (BaseError, OSError, ValueError, KeyError):
         raise UnavailableError(_CANNOT) from None
     raise UnavailableError("the results lie where the provider cannot read them")
 
@@ -181,8 +182,8 @@ def _s3(store: Store, bucket: str, prefix: str, secret: Mapping[str, bytes]) -> 
         prefix=prefix or None,
         endpoint=store.endpoint,
         region=store.region or "us-east-1",
-        access_key_id=secret.get(ACCESS_KEY, b"").decode().strip(),
-        secret_access_key=secret.get(SECRET_KEY, b"").decode().strip(),
+        access_key_id=secret[ACCESS_KEY].decode().strip(),
+        secret_access_key=secret[SECRET_KEY].decode().strip(),
         virtual_hosted_style_request=False,
         client_options={**_CLIENT, "allow_http": plain},
         retry_config=_RETRY,
