@@ -136,15 +136,16 @@ async def test_a_valid_order_without_a_fee_is_reused_with_one(client: Client, wo
     assert fee_of(answer["datasets"][0]).fee.amount == 0
 
 
+@pytest.mark.parametrize("amount", [6 * 10**18, 0], ids=["its fee is over", "it paid no fee"])
 async def test_a_reused_order_is_reused_by_its_first_transaction(
-    client: Client, world: World
+    client: Client, world: World, amount: int
 ) -> None:
     """The rules of orders follow one step only, so a reuse of a reuse would be worth nothing."""
     world.offer(environment(prices=PRICES))
     fee = offered(
         address=world.who.address,
         token=TOKEN,
-        amount=6 * 10**18,
+        amount=amount,
         offer=Offer(DATATOKENS[0], "compute", "jobs.ocean-compute", NOW - 10_000),
         valid_until=NOW - 9_400,
     )
