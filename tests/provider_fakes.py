@@ -27,6 +27,7 @@ from c2d_provider.files import FileObject, Headers, UrlFile
 from c2d_provider.limiter import Limiter
 from c2d_provider.naming import EnvironmentName
 from c2d_provider.ports import (
+    Caller,
     FileFacts,
     Inline,
     Metadata,
@@ -47,6 +48,7 @@ from chain_facts import (
     FACTORY,
     PROVIDER_KEY,
     STRANGER,
+    TOKEN,
     charged,
     offered,
     receipt,
@@ -57,6 +59,7 @@ Json = dict[str, Any]
 CHAIN = 8996
 NOW = 1_800_000_000
 CONSUMER_KEY = bytes.fromhex("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a")
+PRICES = [{"chainId": CHAIN, "token": TOKEN, "perMinute": "0.6", "decimals": 18}]
 SECRET_URL = "http://owner.example/secret-path?key=s3cr3t"  # noqa: S105 - what must never be told
 
 
@@ -289,11 +292,13 @@ class FakeCluster:
         await asyncio.sleep(0)
         return token.id in self.ended
 
-    async def caller(self, token: str) -> None:
-        return None
+    async def caller(self, token: str) -> Caller | None:
+        if token == "down":  # noqa: S105 - no secret
+            raise UnavailableError("the API server does not answer")
+        return Caller("jobs", "loader", "pod", "uid") if token == "loader" else None  # noqa: S105 - as above
 
-    async def pod_labels(self, caller: Any) -> None:
-        return None
+    async def pod_labels(self, caller: Any) -> Mapping[str, str] | None:
+        return {}
 
     async def secret(self, namespace: str, name: str) -> None:
         return None
@@ -437,6 +442,18 @@ class World:
             to=token,
             block_time=self.now - 60,
         )
+
+    def pay(self, seconds: int = 600) -> None:
+        """Let the dataset's order have paid for some seconds of compute, at `PRICES`."""
+        offer = Offer(DATATOKENS[0], "compute", "jobs.ocean-compute", self.now - 100)
+        fee = offered(
+            address=self.who.address,
+            token=TOKEN,
+            amount=10**16 * seconds,
+            offer=offer,
+            valid_until=self.now - 100 + seconds,
+        )
+        self.order(DATASET_ORDER, self.publish(dataset()), "compute", fee=fee)
 
 
 def _offer(datatoken: str, service_id: str) -> Any:

@@ -21,7 +21,7 @@ async def serve(
     """Serve until a signal asks to stop."""
     async with wired(settings, chains, kubeconfig) as provider:
         how = manner(settings, provider.is_ready)
-        async with serving(settings, provider.context, None, how) as bound:
+        async with serving(settings, provider.context, how) as bound:
             _LOGGER.info("The provider serves consumers on port %s", bound.public)
             await until_signalled()
             _LOGGER.info("The provider answers what it was asked, and ends")

@@ -7,27 +7,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from c2d_api.asset_request import (
-    MAX_REQUEST_BYTES,
-    PATH,
-    AssetRequest,
-    Denied,
-    Provided,
-    decode_request,
-)
+from c2d_api.asset_request import MAX_REQUEST_BYTES, PATH
 from c2d_provider.confirming import Watcher
 from c2d_provider.context import Context
+from c2d_provider.internal import Means, hand_out
 from c2d_provider.limiter import Limiter
-from c2d_provider.ports import UnavailableError
-from c2d_provider.refusals import Refused
 from c2d_provider.telemetry import Metrics
 from c2d_provider.wire import middlewares, openapi, v2
 from c2d_provider.wire.exchange import (
@@ -44,17 +35,6 @@ _SCHEME = "Bearer "
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-class AssetAnswerer(Protocol):
-    """Who answers a loader: `internal`."""
-
-    async def answer(self, token: str, asked: AssetRequest) -> Provided | Denied:
-        """Say how the files of the job behind a loader's token are fetched.
-
-        Raises:
-            Refused: The token is nobody's.
-        """
-
-
 @dataclass(frozen=True)
 class Manner:
     """How the applications serve, whatever they serve."""
@@ -67,6 +47,7 @@ class Manner:
 
 
 MANNER: Final = web.AppKey("MANNER", Manner)
+MEANS: Final = web.AppKey("MEANS", Means)
 
 
 def public_app(context: Context, manner: Manner) -> web.Application:
@@ -79,11 +60,27 @@ def public_app(context: Context, manner: Manner) -> web.Application:
     return app
 
 
-def internal_app(answerer: AssetAnswerer, manner: Manner) -> web.Application:
+def internal_app(context: Context, manner: Manner) -> web.Application:
     """Make the application that loaders ask, on a port that no consumer reaches."""
     app = _bare(manner)
-    app.router.add_route("POST", PATH, partial(assets, answerer))
+    app[MEANS] = means(context)
+    app.router.add_route("POST", PATH, assets)
     return app
+
+
+def means(context: Context) -> Means:
+    """Give the flow of loaders what it works with."""
+    who, ports, policy = context.identity, context.ports, context.policy
+    return Means(
+        cluster=ports.cluster,
+        chains=ports.chains,
+        assets=ports.assets,
+        seal_key=who.seal_key,
+        cluster_hash=who.cluster,
+        fee_addresses=frozenset({who.address}),
+        policy=policy.orders,
+        legacy_trust=policy.legacy_trust,
+    )
 
 
 def metrics_app(metrics: Metrics) -> web.Application:
@@ -181,23 +178,13 @@ async def page(_: web.Request) -> web.Response:
     return web.Response(text=text, content_type="text/html", headers=headers)
 
 
-async def assets(answerer: AssetAnswerer, request: web.Request) -> web.Response:
+async def assets(request: web.Request) -> web.Response:
     """Answer a loader that asks for the assets of its job."""
     given = request.headers.get("Authorization", "")
-    if not given.startswith(_SCHEME):
-        return _denied(Denied("a token is needed"), 401)
+    token = given.removeprefix(_SCHEME) if given.startswith(_SCHEME) else ""
     body = await read_body(request, MAX_REQUEST_BYTES)
-    try:
-        found = await answerer.answer(given.removeprefix(_SCHEME), decode_request(body))
-    except ValueError:
-        return _denied(Denied("the request is malformed"), 400)
-    except Refused as refused:
-        return _denied(Denied(refused.refusal.message), 401)
-    except UnavailableError as error:
-        return _denied(Denied(str(error)), 503)
-    if isinstance(found, Denied):
-        return _denied(found, 403)
-    return web.Response(body=found.encode(), content_type="application/json")
+    found = await hand_out(request.app[MEANS], token, body)
+    return web.Response(body=found.body, status=found.status, content_type="application/json")
 
 
 async def numbers(request: web.Request) -> web.Response:
@@ -229,10 +216,6 @@ async def _watching(app: web.Application) -> AsyncIterator[None]:
 async def _finish(app: web.Application) -> None:
     """Let starts that have begun to write come to their end."""
     await app[CONTEXT].finish()
-
-
-def _denied(denied: Denied, status: int) -> web.Response:
-    return web.Response(body=denied.encode(), status=status, content_type="application/json")
 
 
 def _version() -> str:

@@ -215,6 +215,6 @@ async def _offering(context: Context, job: ComputeJob) -> Offering | None:
     )
     if environment is None:
         return None
-    found = offering(environment, context.identity.cluster, context.policy.default_namespace)
+    found = offering(environment, context.identity.cluster)
     terms = job.status.environment
     return replace(found, consumer=terms.consumer) if terms and terms.consumer else found

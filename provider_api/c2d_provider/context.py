@@ -106,9 +106,7 @@ class Context:
         refusal = environments.judge(environment)
         if environment is None or refusal is not None:
             raise Refused(refusal or environments.UNKNOWN)
-        return environments.offering(
-            environment, self.identity.cluster, self.policy.default_namespace
-        )
+        return environments.offering(environment, self.identity.cluster)
 
     def _forget(self, task: "asyncio.Task[Any]") -> None:
         """Let go of work that is done; who asked for it may be gone, so its error is read here."""

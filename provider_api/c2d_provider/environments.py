@@ -18,7 +18,7 @@ UNKNOWN = Refusal(Reason.ENVIRONMENT_UNKNOWN, "Compute environment does not exis
 class Offering:
     """An environment on offer; without prices it is free, on every chain.
 
-    `ids` has every id that names it on the wire, `id` the one that is written; `consumer` is ""
+    `id` is the one that is written, `ids` has every one that a fee may name; `consumer` is ""
     where nobody stands for it, so that orders name the consumer of the job. `max_duration` is in
     seconds.
     """
@@ -44,19 +44,15 @@ class Offering:
         return self.is_free or chain_id in self.prices
 
 
-def offering(environment: Environment, cluster: str, default_namespace: str = "") -> Offering:
-    """Say what an environment offers.
-
-    `cluster` is the hash that ids may begin with; in `default_namespace` a name alone is an id.
-    """
+def offering(environment: Environment, cluster: str) -> Offering:
+    """Say what an environment offers; `cluster` is the hash that ids may begin with."""
     name = EnvironmentName(environment.namespace, environment.name)
     id_ = naming.environment_id(name)
-    bare = {environment.name} if environment.namespace == default_namespace else set()
     consumer = environment.consumer
     return Offering(
         name=name,
         id=id_,
-        ids=frozenset({id_, naming.environment_id(name, cluster), *bare}),
+        ids=frozenset({id_, naming.environment_id(name, cluster)}),
         consumer=addresses.checksummed(consumer.address) if consumer else "",
         max_duration=environment.max_job_duration,
         prices=_prices(environment),

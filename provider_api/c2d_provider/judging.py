@@ -115,12 +115,13 @@ async def judge_order(
 ) -> Judged | Refusal:
     """Say whether the transaction that a request names bought the asset's service.
 
-    Without an `offering` it is bought to be downloaded. Limits of time are judged as of
-    `accepted_at`, in seconds of the epoch, where a job was accepted before.
+    Without an `offering` it is bought to be downloaded. Where a job was accepted before, limits of
+    time are judged as of `accepted_at`, in seconds of the epoch, and what was agreed stands,
+    whatever the environment costs today.
     """
     facts, asked = await _facts(context, named), _asked(context, named, consumer, offering)
     if accepted_at is not None:
-        facts = replace(facts, now=accepted_at)
+        facts, asked = replace(facts, now=accepted_at), replace(asked, prices=())
     order = orders.judge(asked, facts, context.policy.orders)
     return order if isinstance(order, Refusal) else Judged(named, order, facts.head)
 

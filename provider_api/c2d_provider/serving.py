@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from c2d_provider.app import AssetAnswerer, Manner, internal_app, metrics_app, public_app
+from c2d_provider.app import Manner, internal_app, metrics_app, public_app
 from c2d_provider.context import Context
 from c2d_provider.limiter import Limiter
 from c2d_provider.settings import Settings
@@ -50,13 +50,10 @@ def manner(settings: Settings, is_ready: Callable[[], bool]) -> Manner:
 
 
 @asynccontextmanager
-async def serving(
-    settings: Settings, context: Context, answerer: AssetAnswerer | None, how: Manner
-) -> AsyncIterator[Bound]:
+async def serving(settings: Settings, context: Context, how: Manner) -> AsyncIterator[Bound]:
     """Serve as long as the block runs; at its end, answer what was asked before closing.
 
     The port of loaders closes after that of consumers: a job that was just started needs it.
-    Without an `answerer` there is none.
     """
     patience = Patience(shutdown=settings.shutdown_seconds)
     async with AsyncExitStack() as stack:
@@ -65,9 +62,7 @@ async def serving(
             return await stack.enter_async_context(listening(app, settings.host, port, patience))
 
         metrics = await open_(metrics_app(how.metrics), settings.metrics_port)
-        internal = 0
-        if answerer is not None:
-            internal = await open_(internal_app(answerer, how), settings.internal_port)
+        internal = await open_(internal_app(context, how), settings.internal_port)
         public = await open_(public_app(context, how), settings.port)
         yield Bound(public, internal, metrics)
 

@@ -87,6 +87,7 @@ def environ(
         "C2D_RECORDS_NAMESPACE": records,
         "C2D_HOST": "127.0.0.1",
         "C2D_PORT": "0",
+        "C2D_INTERNAL_PORT": "0",
         "C2D_METRICS_PORT": "0",
         "C2D_REQUESTS_PER_SECOND": "1000",
     }

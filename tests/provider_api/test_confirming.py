@@ -14,7 +14,9 @@ from c2d_provider.spending import Ledger, Spending
 from provider_fakes import (
     DATASET_ORDER,
     NOW,
+    PRICES,
     World,
+    environment,
     market,
     served,
     start_body,
@@ -134,6 +136,21 @@ async def test_limits_of_time_are_judged_as_of_the_start() -> None:
     world.chains.block = 200
     await watcher(world).look_at_all()
     assert world.cluster.resumed == [job.name]
+
+
+async def test_what_was_agreed_stands_whatever_the_environment_costs_today() -> None:
+    world = market()
+    world.policy = Policy(default_namespace="jobs", orders=OrderPolicy(confirmations=CONFIRMATIONS))
+    world.offer(environment(prices=PRICES))
+    world.pay()
+    async with TestClient(TestServer(world.app())) as client:
+        body = start_body(world)
+        async with client.post("/v2/api/services/compute", json=body) as response:
+            assert response.status == 200
+    world.offer(environment(prices=[{**PRICES[0], "perMinute": "100"}]))
+    world.chains.block = 200
+    await watcher(world).look_at_all()
+    assert world.cluster.resumed == list(world.cluster.jobs_)
 
 
 async def test_what_does_not_answer_decides_nothing_and_stops_nobody_else() -> None:

@@ -11,16 +11,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from c2d_api.computejob import parse_job
 from c2d_provider import jobs, orders
 from c2d_provider.context import Policy
-from c2d_provider.fees import Offer
 from c2d_provider.refusals import Reason, Refusal
 from c2d_provider.wire.exchange import Limits
-from chain_facts import CONSUMER, STRANGER, STRANGER_KEY, TOKEN, offered
+from chain_facts import CONSUMER, STRANGER, STRANGER_KEY
 from provider_fakes import (
     ALGORITHM_ORDER,
     CHAIN,
     DATASET_ORDER,
-    DATATOKENS,
     NOW,
+    PRICES,
     World,
     algorithm,
     dataset,
@@ -33,7 +32,6 @@ from provider_fakes import (
 
 COMPUTE = "/v2/api/services/compute"
 Client = TestClient[Any, Any]
-PRICES = [{"chainId": CHAIN, "token": TOKEN, "perMinute": "0.6", "decimals": 18}]
 
 
 @pytest.fixture
@@ -97,7 +95,7 @@ async def test_two_racing_starts_that_are_identical_make_one_job(
 
 async def test_a_fee_that_two_starts_race_for_pays_for_one(client: Client, world: World) -> None:
     world.offer(environment(prices=PRICES))
-    pay(world)
+    world.pay()
     answers = await asyncio.gather(
         *(start(client, start_body(world, nonce=str(n))) for n in range(1, 9))
     )
@@ -111,23 +109,9 @@ async def test_a_fee_that_two_starts_race_for_pays_for_one(client: Client, world
     )
 
 
-def pay(world: World, seconds: int = 600, **changes: Any) -> None:
-    """Let the dataset's order have paid for some seconds of compute."""
-    offer = Offer(DATATOKENS[0], "compute", "jobs.ocean-compute", NOW - 100)
-    fee = offered(
-        address=world.who.address,
-        token=TOKEN,
-        amount=10**16 * seconds,
-        offer=offer,
-        valid_until=NOW - 100 + seconds,
-    )
-    asset = world.publish(dataset())
-    world.order(DATASET_ORDER, asset, "compute", fee=fee, **changes)
-
-
 async def test_a_paid_job_runs_as_long_as_was_paid_for(client: Client, world: World) -> None:
     world.offer(environment(prices=PRICES))
-    pay(world)
+    world.pay()
     status, _ = await start(client, start_body(world))
     assert status == 200
     (job,) = world.cluster.jobs_.values()
@@ -143,7 +127,7 @@ async def test_a_fee_of_another_chain_does_not_pay(client: Client, world: World)
     """Its token may be anything there; a fee does not say which chain it is for."""
     world.chains.ids = (CHAIN, 1)
     world.offer(environment(prices=[{**PRICES[0], "chainId": 1}]))
-    pay(world)
+    world.pay()
     status, answer = await start(client, start_body(world))
     assert (status, answer) == (400, {"error": {"order": "fees_not_paid"}})
     assert world.cluster.jobs_ == {}
@@ -162,7 +146,7 @@ async def test_a_job_that_the_api_server_refuses_frees_its_fee(
     client: Client, world: World
 ) -> None:
     world.offer(environment(prices=PRICES))
-    pay(world)
+    world.pay()
     world.cluster.refuses = Refusal(Reason.JOB_REFUSED, "exceeded quota")
     status, answer = await start(client, start_body(world))
     assert (status, answer) == (400, {"error": "exceeded quota"})
@@ -175,7 +159,7 @@ async def test_an_api_server_that_fails_for_a_moment_costs_no_fee(
     client: Client, world: World
 ) -> None:
     world.offer(environment(prices=PRICES))
-    pay(world)
+    world.pay()
     world.cluster.down["create_job"] = 2
     status, _ = await start(client, start_body(world))
     assert status == 200
@@ -447,7 +431,7 @@ async def test_a_job_is_deleted_by_its_owner_alone(client: Client, world: World)
 async def test_a_start_that_is_given_up_half_way_comes_to_its_end(world: World) -> None:
     """The nonce is taken and the fee is spent: the job must come of it."""
     world.offer(environment(prices=PRICES))
-    pay(world)
+    world.pay()
     world.cluster.gate = asyncio.Event()
     app = world.app(limits=Limits(answer_seconds=0.1))
     async with TestClient(TestServer(app)) as client:

@@ -17,6 +17,7 @@ from provider_fakes import (
     DATASET_ORDER,
     DATATOKENS,
     NOW,
+    PRICES,
     World,
     algorithm,
     charged,
@@ -27,7 +28,6 @@ from provider_fakes import (
 )
 
 SERVICES = "/v2/api/services"
-PRICES = [{"chainId": CHAIN, "token": TOKEN, "perMinute": "0.6", "decimals": 18}]
 REUSE = "0x" + "e1" * 32
 Client = TestClient[Any, Any]
 

@@ -353,9 +353,7 @@ def _job(found: Detailed) -> dict[str, Any]:
 
 
 def _offered(context: Context, environment: Environment, chain_id: int) -> Offered:
-    place = environments.offering(
-        environment, context.identity.cluster, context.policy.default_namespace
-    )
+    place = environments.offering(environment, context.identity.cluster)
     prices, most, seen = place.prices_on(chain_id), environment.maximum, context.now()
     return Offered(
         id=place.id,
