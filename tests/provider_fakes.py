@@ -136,6 +136,9 @@ class FakeAssets:
     opened_with: list[Headers] = field(default_factory=list)
     chunks: Callable[[], AsyncIterator[bytes]] | None = None
     is_broken: bool = False
+    gate: asyncio.Event | None = None
+    inspecting: int = 0
+    most_inspected: int = 0
 
     async def published(self, did: str, chain_id: int | None = None) -> Published:
         await asyncio.sleep(0)
@@ -159,7 +162,10 @@ class FakeAssets:
     async def inspect(
         self, file: FileObject, values: Mapping[str, Any], *, checksum: bool
     ) -> FileFacts:
-        await asyncio.sleep(0)
+        self.inspecting += 1
+        self.most_inspected = max(self.most_inspected, self.inspecting)
+        await (self.gate.wait() if self.gate else asyncio.sleep(0))
+        self.inspecting -= 1
         digest = hashlib.sha256(self.content).hexdigest() if checksum else None
         return FileFacts(True, "text/csv", len(self.content), digest, "data.csv")
 

@@ -28,6 +28,10 @@ _LOGGER = logging.getLogger(__name__)
 LOOKS = 3
 """Looks in a row, each at a higher block, that must miss an order before its job is stopped."""
 
+YOUNG_SECONDS = 3600
+SELDOM = 12
+"""Of how many looks one is at jobs that wait for nothing, which only a reorganisation concerns."""
+
 MISSING = frozenset({Reason.ORDER_UNKNOWN, Reason.ORDER_FAILED, Reason.ORDER_OF_OTHER_DATATOKEN})
 """Refusals by which a reorganisation shows: the transaction is gone, or does something else now."""
 
@@ -74,10 +78,22 @@ class Misses:
     height: int = -1
 
 
-def is_watched(job: ComputeJob) -> bool:
-    """Say whether a job is to be looked at: one of orders that is neither finished nor stopped."""
+def is_watched(job: ComputeJob, now: int) -> bool:
+    """Say whether a job is to be looked at: one of orders that is neither finished nor stopped.
+
+    No reorganisation reaches back an hour, so one that runs is left alone when it is older.
+    """
     is_over = job.status.completion_time is not None or job.deleting or job.spec.stop is not None
-    return not is_over and bool(ordered(job))
+    is_young = now - job.created.timestamp() <= YOUNG_SECONDS
+    return not is_over and bool(ordered(job)) and (waits(job) or is_young)
+
+
+def waits(job: ComputeJob) -> bool:
+    """Say whether a job was created suspended and still is; its spec has not changed since.
+
+    One that has changed was suspended by an admin, and is for the admin to release.
+    """
+    return job.spec.suspend and job.generation == 1
 
 
 def ordered(job: ComputeJob) -> tuple[tuple[Part, AssetAsked, Order], ...]:
@@ -97,11 +113,7 @@ def ordered(job: ComputeJob) -> tuple[tuple[Part, AssetAsked, Order], ...]:
 def decide(
     job: ComputeJob, look: Look, misses: Misses, confirmations: int
 ) -> tuple[Verdict, Misses]:
-    """Decide about a job.
-
-    Only what was created suspended is released: a job whose spec has changed since was suspended
-    by an admin.
-    """
+    """Decide about a job: what waits is released, what lost an order is stopped."""
     if any(isinstance(one, Refusal) and one.reason in MISSING for one in look.found):
         if look.height > misses.height:
             misses = Misses(misses.count + 1, look.height)
@@ -110,8 +122,7 @@ def decide(
     is_confirmed = len(judged) == len(look.found) and all(
         one.order.is_confirmed(one.head, confirmations) for one in judged
     )
-    waits = job.spec.suspend and job.generation == 1
-    return (Verdict.RELEASE if waits and is_confirmed else Verdict.LEAVE), Misses()
+    return (Verdict.RELEASE if waits(job) and is_confirmed else Verdict.LEAVE), Misses()
 
 
 def is_freed(job: ComputeJob) -> bool:
@@ -134,6 +145,8 @@ class Watcher:
 
     context: Context
     seconds: float
+    seldom: int = SELDOM
+    looks: int = 0
     misses: dict[str, Misses] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -145,10 +158,12 @@ class Watcher:
     async def look_at_all(self) -> None:
         """Look once at every job; what cannot be asked is asked again at the next look."""
         listed = self.context.ports.cluster.jobs()
-        watched = [job for job in listed if is_watched(job)]
+        watched = [job for job in listed if is_watched(job, self.context.now())]
         self.misses = {job.uid: self.misses.get(job.uid, Misses()) for job in watched}
         for job in watched:
-            await self._attempt(job)
+            if waits(job) or self.looks % self.seldom == 0:
+                await self._attempt(job)
+        self.looks += 1
         await self._free(listed)
 
     async def _attempt(self, job: ComputeJob) -> None:

@@ -15,6 +15,9 @@ from c2d_provider.refusals import Refused
 
 Found = TypeVar("Found")
 
+MOST_INSPECTIONS = 8
+"""Files that are inspected or hashed at a time, for all clients together."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -73,12 +76,18 @@ class Ports:
 
 @dataclass(frozen=True)
 class Context:
-    """All that a flow needs beside its request; `now` tells seconds of the epoch."""
+    """All that a flow needs beside its request; `now` tells seconds of the epoch.
+
+    Nobody needs to prove anything to have files inspected, so only few are at a time: `inspecting`.
+    """
 
     ports: Ports
     identity: Identity
     policy: Policy
     now: Callable[[], int]
+    inspecting: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(MOST_INSPECTIONS), repr=False
+    )
     unfinished: set["asyncio.Task[Any]"] = field(default_factory=set, repr=False)
 
     async def through(self, work: Coroutine[Any, Any, Found]) -> Found:

@@ -94,5 +94,6 @@ async def _named(context: Context, asked: AssetAsked) -> Named:
 
 
 async def _known(context: Context, index: int, file: FileObject, asked: FileInfo) -> Known:
-    facts = await context.ports.assets.inspect(file, asked.user_data, checksum=asked.checksum)
+    async with context.inspecting:
+        facts = await context.ports.assets.inspect(file, asked.user_data, checksum=asked.checksum)
     return Known(index, kind(file), facts)

@@ -103,7 +103,9 @@ async def judge_file(context: Context, named: Named, index: int) -> None:
     files = await context.ports.assets.files(named.asset, named.service)
     if index >= len(files):
         raise PartRefused(Refusal(Reason.FILE_UNAVAILABLE, "No such fileIndex"), named.part)
-    facts = await context.ports.assets.inspect(files[index], named.asked.user_data, checksum=False)
+    values, assets = named.asked.user_data, context.ports.assets
+    async with context.inspecting:
+        facts = await assets.inspect(files[index], values, checksum=False)
     if not facts.valid:
         refusal = Refusal(Reason.FILE_UNAVAILABLE, "Asset URL not found, not available or invalid.")
         raise PartRefused(refusal, named.part)

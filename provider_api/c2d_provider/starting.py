@@ -1,6 +1,6 @@
 """Starting a job: everything is judged first, then the nonce, the fee and the job are taken.
 
-    identify --> environment --> assets --> use, trust, orders, payment, parameters
+    identify --> environment --> assets --> use, orders, trust, payment, parameters
                                                               |
                   nonce (compare-and-set) --> fee (compare-and-set) --> ComputeJob, sealed
 
@@ -69,8 +69,8 @@ async def accept(context: Context, asked: Start, proof: Proof) -> Accepted:
     judge_parts(asked.algorithm, datasets, algorithm)
     named = (*datasets, *([algorithm] if algorithm else []))
     await _judge_use(context, named, requester.address)
-    await judge_trust(context, asked.algorithm, datasets, algorithm)
     judged = await _judge_orders(context, named, requester.address, offering)
+    await judge_trust(context, asked.algorithm, datasets, algorithm)
     payment = choose_payment(offering, judged, await context.ports.cluster.spent_fees())
     return Accepted(
         requester,
@@ -187,7 +187,8 @@ async def trusted_subject(
     files = None
     if any(_names_files(compute, asset.ddo.id) for compute in computes):
         try:
-            files = await context.ports.assets.files_checksum(asset, algorithm.service)
+            async with context.inspecting:
+                files = await context.ports.assets.files_checksum(asset, algorithm.service)
         except Refused as refused:
             raise PartRefused(refused.refusal, algorithm.part) from None
     return PublishedAlgorithm(

@@ -39,7 +39,7 @@ async def waiting_job(confirmations: int = CONFIRMATIONS) -> tuple[World, Comput
 
 
 def watcher(world: World) -> Watcher:
-    return Watcher(world.context(), seconds=3600)
+    return Watcher(world.context(), seconds=3600, seldom=1)
 
 
 async def test_a_job_is_released_when_its_orders_are_confirmed() -> None:
@@ -174,6 +174,18 @@ async def test_a_finished_job_is_not_looked_at() -> None:
     world.chains.asked.clear()
     await watcher(world).look_at_all()
     assert world.chains.asked == []
+
+
+async def test_a_job_that_waits_for_nothing_is_looked_at_seldom_and_only_while_young() -> None:
+    world, _ = await waiting_job(confirmations=1)
+    watching = Watcher(world.context(), seconds=3600, seldom=3)
+    looks = []
+    for second in range(7):
+        world.chains.asked.clear()
+        world.now = NOW + (3601 if second == 6 else 0)
+        await watching.look_at_all()
+        looks.append(bool(world.chains.asked))
+    assert looks == [True, False, False, True, False, False, False]
 
 
 def failed(reason: str, message: str = "", started: bool = False) -> dict[str, Any]:

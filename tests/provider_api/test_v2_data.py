@@ -1,5 +1,6 @@
 """Provider v2's other routes over HTTP: files, documents, tokens, nonces, containers."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from provider_fakes import (
     market,
     signed,
     start_body,
+    until,
 )
 
 SERVICES = "/v2/api/services"
@@ -134,6 +136,19 @@ async def test_what_is_known_of_files_is_told_without_their_urls(client: Client)
         "checksum": hashlib.sha256(b"content").hexdigest(),
         "checksumType": "sha256",
     }
+
+
+async def test_few_files_are_inspected_at_a_time(client: Client, world: World) -> None:
+    """It costs nothing to ask, so that many who ask must not make many requests of ours."""
+    world.assets.gate = asyncio.Event()
+    body = {"did": DID, "serviceId": "access", "checksum": True}
+    asking = [
+        asyncio.create_task(client.post(f"{SERVICES}/fileinfo", json=body)) for _ in range(20)
+    ]
+    await until(lambda: world.assets.inspecting == 8)
+    world.assets.gate.set()
+    assert {(await one).status for one in asking} == {200}
+    assert world.assets.most_inspected == 8
 
 
 async def test_a_file_object_is_inspected(client: Client) -> None:
