@@ -9,6 +9,8 @@ ADDRESS = "0x" + "aB" * 20
 DID = "did:op:" + "0123456789abcdef" * 4
 DIGEST = "sha256:" + "ab" * 32
 TIME = "2030-01-02T03:04:05Z"
+TOKEN = "0x" + "Ef" * 20
+TRANSACTION = "0x" + "3c" * 32
 
 _FILES = [
     {
@@ -50,6 +52,13 @@ _SPEC: Body = {
     "suspend": True,
     "stop": {"reason": "Requested"},
     "ttlSecondsAfterFinished": 3600,
+}
+
+_PROVIDED = {
+    "serviceId": "compute",
+    "source": {"provider": {}},
+    "order": {"chainId": 8996, "transactionHash": TRANSACTION, "validUntil": TIME},
+    "userData": '{"age": 7}',
 }
 
 _CONDITION = {
@@ -103,6 +112,15 @@ def raw_job() -> Body:
     return job
 
 
+def provided_job() -> Body:
+    """A job whose assets the provider hands out."""
+    job = full_job()
+    job["spec"]["datasets"] = [{"id": DID, **_PROVIDED}]
+    algorithm = job["spec"]["algorithm"]
+    algorithm.update(_PROVIDED)
+    return _copy(job)
+
+
 def small_job() -> Body:
     """The least that a job needs."""
     container = {"image": "python", "tag": "3", "entrypoint": "python $ALGO"}
@@ -127,6 +145,7 @@ def job_status() -> Body:
                 "uid": "4b3c",
                 "resources": {"cpu": "500m", "memory": "1Gi", "disk": "2Gi"},
                 "maxDuration": 600,
+                "consumer": ADDRESS,
                 "storageClassName": "fast",
                 "results": _RESULTS,
                 "deadlines": _DEADLINES,
@@ -155,6 +174,8 @@ def full_environment() -> Body:
             "default": {"cpu": "1m", "memory": "16Mi", "disk": "16Mi"},
             "max": {"cpu": "2", "memory": "4Gi", "disk": "10Gi"},
         },
+        "consumer": {"address": ADDRESS, "keySecret": "environment.key"},
+        "prices": [{"chainId": 8996, "token": TOKEN, "perMinute": "0.25", "decimals": 6}],
         "maxJobs": 2,
         "maxJobDuration": 600,
         "maxQueueDuration": 1200,

@@ -22,6 +22,14 @@ def ddos() -> list[Json]:
     return _lines("recorded_ddos.jsonl")
 
 
+def v2_flow(client: str) -> list[Json]:
+    """Read all that a client of provider v2 asked in one flow, in order, with what it accepted.
+
+    What a client sent that is no text stands as its length, such as `<692 bytes>`.
+    """
+    return [entry for entry in _lines("recorded_v2_flows.jsonl") if entry["client"] == client]
+
+
 def title(entry: Json) -> str:
     """Name a recorded request for a test's id."""
     return f"{entry['client']} {entry['method']} {entry['path'].rsplit('/', 1)[-1]}"

@@ -19,6 +19,8 @@ from c2d_operator import status as st
 from c2d_operator.phases import loading
 from c2d_operator.status import Reason
 from c2d_pods.harvest import Limits
+from c2d_provider import settings as provider_settings
+from c2d_provider import telemetry
 from reference_tables import REFERENCE, ROOT
 
 PAGES = sorted(chain.from_iterable(ROOT.glob(p) for p in ("*.md", "docs/**/*.md", "hack/*.md")))
@@ -135,7 +137,8 @@ def test_every_make_target_and_setting_that_is_named_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     code = "\n".join([*spans(prose(page)), *(c for _, c in _FENCE.findall(page.read_text()))])
     assert set(re.findall(r"^make ([a-z]+)", code, re.MULTILINE)) <= targets
-    assert set(re.findall(r"C2D_[A-Z_]+", page.read_text())) <= set(settings_read())
+    known = set(settings_read()) | set(provider_settings_read())
+    assert set(re.findall(r"C2D_[A-Z_]+", page.read_text())) <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -189,7 +192,8 @@ def settings_read() -> dict[str, tuple[str, str]]:
     for variable, call in calls(settings, "C2D_"):
         values = [str(a.value) for a in call.args[1:] if isinstance(a, ast.Constant)]
         default, lowest = [*values, "", ""][:2]
-        absent = "required" if isinstance(call.func, ast.Name) else "made up"
+        optional = {"C2D_POD_NAME": "made up", "C2D_PROVIDER_URL": "no provider"}
+        absent = "required" if isinstance(call.func, ast.Name) else optional[variable]
         found[variable] = (f"`{default}`" if default else absent, lowest)
     return found
 
@@ -199,6 +203,37 @@ def test_the_settings_are_those_that_the_operator_reads() -> None:
     told = {spans(row["Variable"])[0]: (row["If absent"], row["Lowest"]) for row in rows}
     assert told == settings_read()
     assert len(rows) == len(inspect.signature(settings.Settings).parameters)
+
+
+def provider_settings_read() -> dict[str, tuple[str, str]]:
+    """List the variables that the provider reads, with default and lowest value."""
+    found = {}
+    for variable, call in calls(provider_settings, "C2D_"):
+        values = [str(a.value) for a in call.args[1:] if isinstance(a, ast.Constant)]
+        kind = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+        if " " in variable:  # a problem, not a variable
+            continue
+        default, lowest = {
+            "text": (values[0] if values else "required", ""),
+            "number": (values[0], values[-1]) if kind == "number" else ("", ""),
+            "choice": (values[0] if values else "", ""),
+            "document": ("required", ""),
+        }.get(kind, ("none", ""))
+        found[variable] = (default, lowest)
+    return found | dict.fromkeys(("C2D_PROVIDER_KEY_FILE", "C2D_RPC_URLS"), ("required", ""))
+
+
+def test_the_settings_are_those_that_the_provider_reads() -> None:
+    rows = table(REFERENCE / "provider-settings.md", "Variable")
+    told = {spans(row["Variable"])[0]: (row["If absent"].strip("`"), row["Lowest"]) for row in rows}
+    assert told == provider_settings_read()
+    assert len(rows) == len(inspect.signature(provider_settings.Settings).parameters)
+
+
+def test_the_metrics_are_those_that_the_provider_serves() -> None:
+    rows = table(REFERENCE / "provider-settings.md", "Metric", "Labels")
+    told = {spans(row["Metric"])[0].removesuffix("_total"): spans(row["Labels"]) for row in rows}
+    assert told == {metric: labels(call) for metric, call in calls(telemetry, "c2d_provider_")}
 
 
 def test_the_conditions_are_those_that_a_job_has() -> None:

@@ -32,6 +32,24 @@ class Address:
 
 
 @dataclass(frozen=True)
+class Consumer:
+    """Who stands for an environment in orders, and the Secret with its key, if there is one."""
+
+    address: str
+    key_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a minute costs in one token of one chain, in whole tokens as decimal text."""
+
+    chain_id: int
+    token: str
+    per_minute: str
+    decimals: int = 18
+
+
+@dataclass(frozen=True)
 class Deadlines:
     """How long each phase may take, in seconds."""
 
@@ -78,6 +96,7 @@ class Terms:
     pods: PodSettings = PodSettings()
     egress: tuple[Address, ...] = ()
     storage_class_name: str | None = None
+    consumer: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Write the form that `status.environment` has."""
@@ -97,6 +116,7 @@ class Terms:
                 "pods": _pods_dict(self.pods),
                 "egress": [asdict(address) for address in self.egress],
                 "storageClassName": self.storage_class_name,
+                "consumer": self.consumer,
             }
         )
 
@@ -113,6 +133,7 @@ class Terms:
             pods=_pods(body["pods"]),
             egress=_egress(body),
             storage_class_name=body.get("storageClassName"),
+            consumer=body.get("consumer"),
         )
 
 
@@ -141,7 +162,10 @@ def _without_none(body: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Environment:
-    """A ComputeEnvironment: a class of compute on offer, with its limits."""
+    """A ComputeEnvironment: a class of compute on offer, with its limits.
+
+    Without `prices` it is free on every chain; with them it is offered on theirs only.
+    """
 
     namespace: str
     name: str
@@ -161,6 +185,9 @@ class Environment:
     storage_class_name: str | None
     ready: bool
     status: Json
+    description: str = ""
+    consumer: Consumer | None = None
+    prices: tuple[Price, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -194,7 +221,17 @@ def parse_environment(body: Json) -> Environment:
         storage_class_name=spec.get("storageClassName"),
         ready=ready,
         status=status,
+        description=spec.get("description", ""),
+        consumer=_consumer(spec.get("consumer")),
+        prices=tuple(
+            Price(price["chainId"], price["token"], price["perMinute"], price["decimals"])
+            for price in spec.get("prices", ())
+        ),
     )
+
+
+def _consumer(body: Json | None) -> Consumer | None:
+    return Consumer(body["address"], body.get("keySecret")) if body else None
 
 
 def _quantities(body: Json) -> Quantities:

@@ -5,7 +5,7 @@ names things. `status` is parsed as the operator wrote it; what is absent has it
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
@@ -23,6 +23,7 @@ JOB_UID_LABEL = f"{GROUP}/job-uid"
 PHASE_LABEL = f"{GROUP}/phase"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 ENVIRONMENT_LABEL = f"{GROUP}/environment"
+SEAL_ANNOTATION = f"{GROUP}/seal"
 
 Json = Mapping[str, Any]
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -42,13 +43,32 @@ class File:
 
 
 @dataclass(frozen=True)
+class Order:
+    """The purchase that pays for an asset; `valid_until` is in seconds of the epoch.
+
+    The transaction is `0x` and lower-case hexadecimal. A job that is created after `valid_until`
+    gets nothing for it.
+    """
+
+    chain_id: int
+    transaction: str
+    valid_until: int
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """One dataset of a job; `id` is a DID or a name."""
+    """One dataset of a job; `id` is a DID or a name.
+
+    `from_provider` says that its files, none of which are listed then, come from the provider.
+    """
 
     id: str
     service_id: str
     files: tuple[File, ...]
     ddo: str | None = None
+    from_provider: bool = False
+    order: Order | None = None
+    user_data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """The algorithm of a job: code from files or raw code, and where it runs."""
+    """The algorithm of a job: code from files, the provider or raw code, and where it runs."""
 
     id: str
     container: Container
@@ -77,6 +97,10 @@ class Algorithm:
     ddo: str | None = None
     custom_data: str | None = None
     env: tuple[tuple[str, str], ...] = ()
+    service_id: str = ""
+    from_provider: bool = False
+    order: Order | None = None
+    user_data: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +127,11 @@ class Spec:
     suspend: bool = False
     stop: StopReason | None = None
     ttl_seconds_after_finished: int | None = None
+
+    @property
+    def asks_provider(self) -> bool:
+        """Say whether any asset comes from the provider."""
+        return self.algorithm.from_provider or any(d.from_provider for d in self.datasets)
 
 
 @dataclass(frozen=True)
@@ -137,7 +166,10 @@ class Termination:
 
 @dataclass(frozen=True)
 class Status:
-    """What the operator has recorded; an empty one is that of a job never seen."""
+    """What the operator has recorded; an empty one is that of a job never seen.
+
+    `ocean` is the number and text that the operator derived from all the rest.
+    """
 
     conditions: tuple[Condition, ...] = ()
     environment: Terms | None = None
@@ -152,6 +184,7 @@ class Status:
     resume_time: datetime | None = None
     completion_time: datetime | None = None
     observed_generation: int = 0
+    ocean: Json = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
     def condition(self, type_: str) -> Condition | None:
         """Find a condition by its type."""
@@ -160,7 +193,10 @@ class Status:
 
 @dataclass(frozen=True)
 class ComputeJob:
-    """A ComputeJob: its identity, what it asks for, and what is recorded of it."""
+    """A ComputeJob: its identity, what it asks for, and what is recorded of it.
+
+    `seal` is the mark that the provider set when it created the job.
+    """
 
     namespace: str
     name: str
@@ -171,6 +207,7 @@ class ComputeJob:
     deleting: bool
     spec: Spec
     status: Status
+    seal: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -191,6 +228,7 @@ def parse_job(body: Json) -> ComputeJob:
         deleting="deletionTimestamp" in meta,
         spec=_spec(body["spec"]),
         status=_status(body.get("status") or {}),
+        seal=(meta.get("annotations") or {}).get(SEAL_ANNOTATION),
     )
 
 
@@ -223,7 +261,18 @@ def _dataset(dataset: Json) -> Dataset:
         service_id=dataset.get("serviceId", ""),
         files=_files(dataset["source"]),
         ddo=dataset.get("ddo"),
+        from_provider="provider" in dataset["source"],
+        order=_order(dataset),
+        user_data=dataset.get("userData"),
     )
+
+
+def _order(asset: Json) -> Order | None:
+    order = asset.get("order")
+    if order is None:
+        return None
+    until = parse_time(order["validUntil"])
+    return Order(order["chainId"], order["transactionHash"], int(until.timestamp()))
 
 
 def _files(source: Json) -> tuple[File, ...]:
@@ -239,12 +288,12 @@ def _files(source: Json) -> tuple[File, ...]:
             sha256=entry.get("sha256"),
             max_bytes=entry.get("maxBytes"),
         )
-        for entry in source["files"]
+        for entry in source.get("files", ())
     )
 
 
 def _algorithm(algorithm: Json) -> Algorithm:
-    container = algorithm["container"]
+    container, source = algorithm["container"], algorithm.get("source") or {}
     return Algorithm(
         id=algorithm.get("id", ""),
         container=Container(
@@ -254,10 +303,14 @@ def _algorithm(algorithm: Json) -> Algorithm:
             container["entrypoint"],
         ),
         raw_code=algorithm.get("rawCode"),
-        files=_files(algorithm["source"]) if "source" in algorithm else (),
+        files=_files(source),
         ddo=algorithm.get("ddo"),
         custom_data=algorithm.get("customData"),
         env=tuple((entry["name"], entry["value"]) for entry in algorithm.get("env", ())),
+        service_id=algorithm.get("serviceId", ""),
+        from_provider="provider" in source,
+        order=_order(algorithm),
+        user_data=algorithm.get("userData"),
     )
 
 
@@ -292,6 +345,7 @@ def _status(status: Json) -> Status:
         resume_time=_time(status.get("resumeTime")),
         completion_time=_time(status.get("completionTime")),
         observed_generation=status.get("observedGeneration", 0),
+        ocean=MappingProxyType(dict(status.get("ocean", {}))),
     )
 
 

@@ -4,7 +4,7 @@ Nothing in a task is secret: credentials are mounted from Secrets, never written
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from c2d_api.computeenvironment import Address, Store
 from c2d_api.computejob import Dataset, File
@@ -18,7 +18,10 @@ MAX_TASK_BYTES = 240 * 1024
 
 @dataclass(frozen=True)
 class LoaderTask:
-    """The assets of a job and the addresses that may be reached beside public ones."""
+    """The assets of a job and the addresses that may be reached beside public ones.
+
+    `provider_url` is where assets of the provider are asked for, for this `attempt`.
+    """
 
     job: str
     datasets: tuple[Dataset, ...]
@@ -28,10 +31,21 @@ class LoaderTask:
     algorithm_ddo: str | None
     custom_data: str | None
     egress: tuple[Address, ...]
+    namespace: str = ""
+    attempt: int = 0
+    algorithm_from_provider: bool = False
+    provider_url: str = ""
+
+    @property
+    def asks_provider(self) -> bool:
+        """Say whether any asset comes from the provider."""
+        return self.algorithm_from_provider or any(d.from_provider for d in self.datasets)
 
     def encode(self) -> str:
-        """Write the task as JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        """Write the task as JSON; who paid, and what for, is not a loader's to know."""
+        bare = (replace(d, order=None, user_data=None) for d in self.datasets)
+        body = asdict(replace(self, datasets=tuple(bare)))
+        return json.dumps(body, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ def decode_loader_task(text: str) -> LoaderTask:
     return LoaderTask(
         job=body["job"],
         datasets=tuple(
-            Dataset(d["id"], d["service_id"], _files(d["files"]), d["ddo"])
+            Dataset(d["id"], d["service_id"], _files(d["files"]), d["ddo"], d["from_provider"])
             for d in body["datasets"]
         ),
         algorithm_id=body["algorithm_id"],
@@ -66,6 +80,10 @@ def decode_loader_task(text: str) -> LoaderTask:
         algorithm_ddo=body["algorithm_ddo"],
         custom_data=body["custom_data"],
         egress=tuple(Address(**address) for address in body["egress"]),
+        namespace=body["namespace"],
+        attempt=body["attempt"],
+        algorithm_from_provider=body["algorithm_from_provider"],
+        provider_url=body["provider_url"],
     )
 
 

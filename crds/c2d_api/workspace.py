@@ -29,7 +29,7 @@ LAUNCHER_MOUNT = "/.c2d"
 LAUNCHER_SHELL = "busybox"
 LAUNCHER_SCRIPT = "launch.sh"
 
-_PREFIX = "did:op:"
+_PREFIX = re.compile(r"did:ope?:")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -39,7 +39,8 @@ def folder_name(asset_id: str) -> str:
     Raises:
         ValueError: The name could leave its folder or hide in it.
     """
-    name = asset_id.removeprefix(_PREFIX)
+    prefix = _PREFIX.match(asset_id)
+    name = asset_id[prefix.end() :] if prefix else asset_id
     if not _SAFE.fullmatch(name):
         raise ValueError(f"{asset_id!r} cannot be the name of a folder")
     return name

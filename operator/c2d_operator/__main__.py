@@ -8,6 +8,7 @@ import socket
 import sys
 import uuid
 
+from c2d_operator import environments
 from c2d_operator.actions import Hands
 from c2d_operator.cluster import connect
 from c2d_operator.events import Recorder
@@ -33,10 +34,11 @@ async def serve(settings: Settings, kubeconfig: str | None) -> None:
         leader = Leader(cluster, (settings.namespace, "c2d-operator"), identity)
         own = cluster.fenced(leader.remaining)
         recorder = Recorder(own, identity)
-        images = Images(settings.loader_image, settings.publisher_image)
+        images = Images(settings.loader_image, settings.publisher_image, settings.provider_url)
         hands = Hands(own, store, images)
+        provider = environments.Provider(settings.provider_url, settings.namespace)
         reconciler = Reconciler(
-            hands, recorder, metrics, settings.namespaces, settings.watch_grace_seconds
+            hands, recorder, metrics, settings.namespaces, settings.watch_grace_seconds, provider
         )
         metrics.serve(
             settings.metrics_port, store, reconciler.waiting, lambda: leader.remaining() > 0

@@ -19,6 +19,8 @@ from c2d_operator.steps import Facts, Step, fail
 GRACE = timedelta(seconds=15)
 """How long after a job its environment may be applied: `kubectl apply -f folder` knows no order."""
 
+_LONGEST_URL = "x" * 2048
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -80,6 +82,7 @@ def terms(job: ComputeJob, environment: Environment) -> Terms:
         pods=environment.pods,
         egress=environment.egress,
         storage_class_name=environment.storage_class_name,
+        consumer=environment.consumer.address if environment.consumer else None,
     )
 
 
@@ -93,7 +96,7 @@ def excess(job: ComputeJob, environment: Environment) -> str | None:
     if asked.max_duration > environment.max_job_duration:
         limit = environment.max_job_duration
         return f"maxDuration: {asked.max_duration} s is more than {environment.name}'s {limit} s"
-    if len(loader_task(job, asked).encode()) > MAX_TASK_BYTES:
+    if len(loader_task(job, asked, _LONGEST_URL).encode()) > MAX_TASK_BYTES:
         return (
             "the job describes its assets with more than "
             f"{MAX_TASK_BYTES // 1024} KiB; offer inline content by URL instead"
@@ -106,9 +109,9 @@ def advance(facts: Facts) -> Step:
     environment = facts.environment
     if environment is None or environment.deleting:
         return _without_environment(facts)
-    too_much = excess(facts.job, environment)
-    if too_much:
-        return fail(facts, Reason.RESOURCES_EXCEED_ENVIRONMENT, too_much)
+    refused = _refused(facts, environment)
+    if refused:
+        return refused
     if facts.job.spec.suspend:
         return Step(facts.waiting(st.ADMITTED, Reason.SUSPENDED, "spec.suspend is set").status)
     condition = facts.status.condition(st.ADMITTED)
@@ -130,6 +133,19 @@ def advance(facts: Facts) -> Step:
         else f"{environment.name} is not ready: kubectl describe cenv {environment.name}"
     )
     return Step(facts.waiting(st.ADMITTED, Reason.QUEUED, message).status, (), deadline)
+
+
+def _refused(facts: Facts, environment: Environment) -> Step | None:
+    """Fail a job that asks for what there is not."""
+    if facts.job.spec.asks_provider and not facts.provider_url:
+        return fail(
+            facts,
+            Reason.PROVIDER_UNKNOWN,
+            "the job has assets of the provider, and this operator has none to ask:"
+            " set C2D_PROVIDER_URL, or give the assets as files",
+        )
+    too_much = excess(facts.job, environment)
+    return fail(facts, Reason.RESOURCES_EXCEED_ENVIRONMENT, too_much) if too_much else None
 
 
 def _admitted(facts: Facts, environment: Environment) -> Status:

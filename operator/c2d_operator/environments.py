@@ -44,6 +44,18 @@ NOT_PUBLIC = {
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
+PROVIDER_LABELS = {"app.kubernetes.io/name": "c2d-provider"}
+"""What the provider's pods are labelled with, in the namespace of the programs."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Where loaders ask for assets, and the namespace that its pods are in; "" for nowhere."""
+
+    url: str
+    namespace: str
+
+
 @dataclass(frozen=True)
 class Standing:
     """A standing object as it was last seen."""
@@ -87,10 +99,10 @@ def _content(kind: str, body: Json) -> Json:
     return {"labels": labels, "spec": body["spec"]}
 
 
-def desired(environment: Environment) -> tuple[Manifest, ...]:
+def desired(environment: Environment, provider: Provider | None = None) -> tuple[Manifest, ...]:
     """Describe the standing objects of an environment."""
     accounts = (_account(environment, name) for name in POD_NAMES.values())
-    return (*accounts, *(_policy(environment, phase) for phase in POD_NAMES))
+    return (*accounts, *(_policy(environment, phase, provider) for phase in POD_NAMES))
 
 
 def unlike(
@@ -125,12 +137,12 @@ def _account(environment: Environment, name: str) -> Manifest:
     }
 
 
-def _policy(environment: Environment, phase: str) -> Manifest:
+def _policy(environment: Environment, phase: str, provider: Provider | None) -> Manifest:
     spec: Manifest = {
         "podSelector": {"matchLabels": {ENVIRONMENT_LABEL: environment.name, PHASE_LABEL: phase}},
         "policyTypes": ["Ingress", "Egress"],
     }
-    egress = _egress(environment, phase)
+    egress = _egress(environment, phase, provider)
     if egress:
         spec["egress"] = egress
     return {
@@ -141,10 +153,12 @@ def _policy(environment: Environment, phase: str) -> Manifest:
     }
 
 
-def _egress(environment: Environment, phase: str) -> list[Manifest]:
+def _egress(environment: Environment, phase: str, provider: Provider | None) -> list[Manifest]:
     dns = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
     if phase == "loading":
-        return [dns, _public(None), *(_to(address) for address in environment.egress)]
+        asked = [_to_provider(provider)] if provider and provider.url else []
+        listed = [_to(address) for address in environment.egress]
+        return [dns, _public(None), *asked, *listed]
     store = _to_store(environment.store) if phase == "publishing" else None
     return [dns, store] if store else []
 
@@ -165,19 +179,42 @@ def _to(address: Address) -> Manifest:
     }
 
 
+def _to_provider(provider: Provider) -> Manifest:
+    """Open the way to the provider: its address where the URL has one, else its pods.
+
+    A policy sees the port of the pod, which the Service in front of it may number differently.
+    """
+    address = _literal_address(provider.url)
+    if address:
+        return _to(address)
+    namespace = {"matchLabels": {"kubernetes.io/metadata.name": provider.namespace}}
+    pods = {"matchLabels": dict(PROVIDER_LABELS)}
+    return {"to": [{"namespaceSelector": namespace, "podSelector": pods}]}
+
+
+def _literal_address(url: str) -> Address | None:
+    """Read the address and port of a URL whose host is an address."""
+    parts = urlsplit(url)
+    try:
+        address = ip_address(parts.hostname or "")
+    except ValueError:
+        return None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Address(f"{address}/{address.max_prefixlen}", port)
+
+
 def _to_store(store: Store) -> Manifest | None:
     """Open the way to the store: its address where the URL has one, else its port."""
     if store.url.startswith("file:"):
         return None
     if store.endpoint is None:
         return _public(443)
+    address = _literal_address(store.endpoint)
+    if address:
+        return _to(address)
     parts = urlsplit(store.endpoint)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        address = ip_address(parts.hostname or "")
-    except ValueError:
-        return {"ports": [{"protocol": "TCP", "port": port}]}
-    return _to(Address(f"{address}/{address.max_prefixlen}", port))
+    return {"ports": [{"protocol": "TCP", "port": port}]}
 
 
 def judge(environment: Environment, classes: Iterable[Json]) -> Verdict:

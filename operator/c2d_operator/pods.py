@@ -1,7 +1,8 @@
 """Manifests of a job's children: the workspace claim and the pods of loader, algorithm, publisher.
 
 Pure: the same job always has the same children. All pods of a job run as one user, hold no token
-and satisfy the restricted Pod Security standard; nothing secret stands in any of them.
+for the API server and satisfy the restricted Pod Security standard; nothing secret stands in any
+of them. A loader that asks the provider has a token for that.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from c2d_api import workspace
+from c2d_api.asset_request import AUDIENCE, TOKEN_FILE, TOKEN_MOUNT, TOKEN_SECONDS
 from c2d_api.computeenvironment import Store, Terms
 from c2d_api.computejob import (
     API_VERSION,
@@ -36,6 +38,7 @@ Manifest = dict[str, Any]
 RESULTS_MOUNT = "/results"
 _TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a bounded volume of the pod's own
 _TASK = {"name": "task", "mountPath": TASK_MOUNT, "readOnly": True}
+_TOKEN = {"name": "provider-token", "mountPath": TOKEN_MOUNT, "readOnly": True}
 _WHOLE_WORKSPACE = {"name": "workspace", "mountPath": workspace.VOLUME}
 _TMP_SIZE = "1Gi"
 _SCRATCH = {"request": "64Mi", "limit": "3Gi"}
@@ -49,10 +52,11 @@ _SECRET_DIGITS = 32
 
 @dataclass(frozen=True)
 class Images:
-    """The images of our own pods."""
+    """The images of our own pods, and the provider that the loader's asks, if there is one."""
 
     loader: str
     publisher: str
+    provider_url: str = ""
 
 
 def claim(job: ComputeJob, terms: Terms) -> Manifest:
@@ -75,14 +79,16 @@ def pod(job: ComputeJob, terms: Terms, phase: Phase, attempt: int, images: Image
     """Describe the pod of a phase."""
     match phase:
         case "loading":
-            return _loader(job, terms, attempt, images.loader)
+            return _loader(job, terms, attempt, images)
         case "algorithm":
             return _algorithm(job, terms)
         case "publishing":
             return _publisher(job, terms, attempt, images.publisher)
 
 
-def loader_task(job: ComputeJob, terms: Terms) -> LoaderTask:
+def loader_task(
+    job: ComputeJob, terms: Terms, provider_url: str = "", attempt: int = 0
+) -> LoaderTask:
     """Say what the loader has to bring."""
     algorithm = job.spec.algorithm
     return LoaderTask(
@@ -94,6 +100,10 @@ def loader_task(job: ComputeJob, terms: Terms) -> LoaderTask:
         algorithm_ddo=algorithm.ddo,
         custom_data=algorithm.custom_data,
         egress=terms.egress,
+        namespace=job.namespace,
+        attempt=attempt,
+        algorithm_from_provider=algorithm.from_provider,
+        provider_url=provider_url,
     )
 
 
@@ -117,15 +127,19 @@ def _store_as_mounted(store: Store) -> Store:
     return store
 
 
-def _loader(job: ComputeJob, terms: Terms, attempt: int, image: str) -> Manifest:
+def _loader(job: ComputeJob, terms: Terms, attempt: int, images: Images) -> Manifest:
     deadlines = terms.deadlines
+    asks = job.spec.asks_provider
     return _pod(
         job,
         terms,
         ("loading", attempt),
-        container=_own_container("loader", image, [_WHOLE_WORKSPACE]),
+        container=_own_container(
+            "loader", images.loader, [_WHOLE_WORKSPACE, *([_TOKEN] if asks else ())]
+        ),
         seconds=deadlines.volumes + deadlines.loading + _MARGIN_SECONDS,
-        task=loader_task(job, terms).encode(),
+        task=loader_task(job, terms, images.provider_url if asks else "", attempt).encode(),
+        volumes=[_token_volume()] if asks else None,
     )
 
 
@@ -323,6 +337,12 @@ def _tmp_volume() -> Manifest:
 def _task_volume() -> Manifest:
     field = {"fieldPath": f"metadata.annotations['{TASK_ANNOTATION}']"}
     return {"name": "task", "downwardAPI": {"items": [{"path": TASK_FILE, "fieldRef": field}]}}
+
+
+def _token_volume() -> Manifest:
+    """Describe a token that only the provider takes, and only as long as the pod is there."""
+    token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": TOKEN_FILE}
+    return {"name": "provider-token", "projected": {"sources": [{"serviceAccountToken": token}]}}
 
 
 def _pod_security(terms: Terms) -> Manifest:

@@ -96,15 +96,20 @@ class Reconciler:
         metrics: Metrics,
         namespaces: tuple[str, ...],
         watch_grace: float,
+        provider: environments.Provider | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        """Take what passes act with, the namespaces they serve, and how late a watch may be."""
+        """Take what passes act with, the namespaces they serve, and how late a watch may be.
+
+        `provider` is the one that loaders ask, if there is one.
+        """
         self._hands = hands
         self._store: Store = hands.store
         self._cluster: Cluster = hands.cluster
         self._recorder = recorder
         self._metrics = metrics
         self._namespaces = namespaces
+        self._provider = provider
         self._clock = clock
         self._queue: WorkQueue[Work] = WorkQueue()
         self._contenders: dict[Key, dict[str, admission.Contender]] = defaultdict(dict)
@@ -328,6 +333,7 @@ class Reconciler:
                 now=now,
                 environment=self._store.environments.get(environment),
                 granted=job.uid in self._grant(environment),
+                provider_url=self._hands.images.provider_url,
             )
         )
         if step.wake is not None:
@@ -396,7 +402,7 @@ class Reconciler:
             await self._retire(key)
             return
         self._grant(key)
-        wanted = environments.desired(environment)
+        wanted = environments.desired(environment, self._provider)
         for manifest in environments.unlike(wanted, self._store.standing[key]):
             body = await self._cluster.apply(manifest["kind"], key[0], manifest)
             self._store.put(manifest["kind"], body)

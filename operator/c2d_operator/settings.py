@@ -1,7 +1,11 @@
 """What the operator reads from its environment at start."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_PLAIN = re.compile(r"[A-Za-z0-9._~:/\[\]%-]{1,2048}")
 
 
 class SettingsError(Exception):
@@ -14,6 +18,7 @@ class Settings:
 
     loader_image: str
     publisher_image: str
+    provider_url: str
     namespaces: tuple[str, ...]
     namespace: str
     pod: str
@@ -55,6 +60,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     settings = Settings(
         loader_image=text("C2D_LOADER_IMAGE"),
         publisher_image=text("C2D_PUBLISHER_IMAGE"),
+        provider_url=environ.get("C2D_PROVIDER_URL", "").rstrip("/"),
         namespaces=tuple(
             dict.fromkeys(part.strip() for part in text("C2D_NAMESPACES").split(",") if part)
         ),
@@ -72,6 +78,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
     if settings.log_format not in ("json", "plain"):
         problems.append(f"C2D_LOG_FORMAT is {settings.log_format!r}, use json or plain")
+    problems += _provider_problems(settings.provider_url)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
+
+
+def _provider_problems(url: str) -> list[str]:
+    """Say what is wrong with the provider's URL: it is written into tasks, so it has no secret."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not url or (is_good and _PLAIN.fullmatch(url)):
+        return []
+    return ["the URL in C2D_PROVIDER_URL is not one of http or https, host, port and path"]

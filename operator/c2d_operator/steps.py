@@ -86,13 +86,14 @@ Action = CreateClaim | CreatePod | Delete | Release | LookUp | ReadWarnings | De
 
 @dataclass(frozen=True)
 class Facts:
-    """What one pass sees."""
+    """What one pass sees; `provider_url` is "" where there is no provider."""
 
     job: ComputeJob
     children: Children
     now: datetime
     environment: Environment | None = None
     granted: bool = False
+    provider_url: str = ""
 
     @property
     def status(self) -> Status:

@@ -4,7 +4,11 @@ import errno
 import os
 from typing import BinaryIO
 
+from c2d_api.asset_request import FileContent, FileRequest
 from c2d_api.computejob import File
+
+Source = File | FileRequest | FileContent
+"""Where a file comes from: as the job describes it, or as the provider does."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -32,10 +36,11 @@ def room(target: BinaryIO) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def judge_length(length: int, file: File, free: int | None = None) -> None:
+def judge_length(length: int, source: Source, free: int | None = None) -> None:
     """Refuse a file that is longer than it may be, or than the volume has room for."""
-    if file.max_bytes is not None and length > file.max_bytes:
-        raise PermanentError(f"it is longer than its limit of {file.max_bytes} bytes")
+    most = source.max_bytes if isinstance(source, File) else None
+    if most is not None and length > most:
+        raise PermanentError(f"it is longer than its limit of {most} bytes")
     if free is not None and length > free:
         raise PermanentError(
             f"its {length} bytes do not fit on the job's volume, which has {free} free: ask for"
@@ -43,10 +48,12 @@ def judge_length(length: int, file: File, free: int | None = None) -> None:
         )
 
 
-def judge_digest(digest: str, file: File) -> None:
-    """Refuse a file that is not the one its asset names."""
-    if file.sha256 is not None and digest != file.sha256:
-        raise PermanentError("its content does not have the sha256 that the job names")
+def judge_digest(digest: str, source: Source) -> None:
+    """Refuse a file that is not the one that the job names, or that the provider judged."""
+    expected = None if isinstance(source, FileContent) else source.sha256
+    if expected is not None and digest != expected.lower():
+        who = "the job names" if isinstance(source, File) else "the provider found"
+        raise PermanentError(f"its content does not have the sha256 that {who}")
 
 
 def write(target: BinaryIO, data: bytes) -> None:

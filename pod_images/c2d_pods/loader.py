@@ -15,6 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from c2d_api.asset_request import (
+    TOKEN_FILE,
+    TOKEN_MOUNT,
+    AssetRequest,
+    FileContent,
+    FileRequest,
+    Provided,
+)
 from c2d_api.computejob import File
 from c2d_api.exits import MESSAGE_PATH, PodExit, Report
 from c2d_api.tasks import TASK_FILE, TASK_MOUNT, LoaderTask, decode_loader_task
@@ -29,10 +37,17 @@ from c2d_api.workspace import (
     VOLUME,
     WRITABLE,
 )
-from c2d_pods.content import TransferError, TransientError, judge_digest, judge_length, write
+from c2d_pods.content import (
+    Source,
+    TransferError,
+    TransientError,
+    judge_digest,
+    judge_length,
+    write,
+)
 from c2d_pods.ending import PodError, Progress, leave, log_to, run
-from c2d_pods.placement import EXECUTABLE, READABLE, Item, dataset_folder, items
-from c2d_pods.transfer import Downloads, Patience
+from c2d_pods.placement import EXECUTABLE, NOTHING, READABLE, Item, dataset_folder, items
+from c2d_pods.transfer import DeniedError, Downloads, Patience, ask_provider
 
 log = logging.getLogger("c2d_pods.loader")
 
@@ -55,6 +70,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--report", type=Path, default=Path(MESSAGE_PATH), help="where the report is left"
+    )
+    parser.add_argument(
+        "--token",
+        type=Path,
+        default=Path(TOKEN_MOUNT, TOKEN_FILE),
+        help="the token for the provider",
     )
     parser.add_argument(
         "--busybox",
@@ -91,7 +112,7 @@ def load(options: argparse.Namespace) -> Report:
     patience = Patience(
         attempts=options.attempts, first_pause=options.first_pause, stall=options.stall
     )
-    return asyncio.run(fill(options.data, task, patience))
+    return asyncio.run(fill(options.data, task, patience, options.token))
 
 
 def prepare(data: Path) -> None:
@@ -125,9 +146,10 @@ def place_launcher(data: Path, busybox: Path) -> None:
             ) from None
 
 
-async def fill(data: Path, task: LoaderTask, patience: Patience) -> Report:
+async def fill(data: Path, task: LoaderTask, patience: Patience, token: Path) -> Report:
     """Bring every file of the task to its place."""
-    wanted = items(task)
+    provided = await ask(task, patience, token) if task.asks_provider else NOTHING
+    wanted = items(task, provided)
     for dataset in task.datasets:
         (data / INPUTS / dataset_folder(dataset)).mkdir(mode=0o755, exist_ok=True)
     progress = Progress(of=len(wanted))
@@ -138,14 +160,32 @@ async def fill(data: Path, task: LoaderTask, patience: Patience) -> Report:
     return Report(count=progress.files, total_bytes=progress.bytes)
 
 
+async def ask(task: LoaderTask, patience: Patience, token: Path) -> Provided:
+    """Ask the provider for the assets of the job."""
+    if not task.provider_url:
+        raise PodError("there is no provider to ask for the assets", PodExit.DATASET_FAILED)
+    request = AssetRequest(task.namespace, task.job, task.attempt)
+    try:
+        provided = await ask_provider(task.provider_url, token, request, patience)
+    except DeniedError as error:
+        of_algorithm = error.kind == "algorithm"
+        failure = PodExit.ALGORITHM_FAILED if of_algorithm else PodExit.DATASET_FAILED
+        raise PodError(f"the provider: {error}", failure) from None
+    except TransientError as error:
+        raise PodError(f"the provider: {error}", PodExit.TRY_AGAIN) from None
+    log.info("The provider handed out %s assets", len(provided.assets))
+    return provided
+
+
 async def bring(downloads: Downloads, data: Path, item: Item, progress: Progress) -> None:
     """Bring one file to its place: complete, or not at all."""
     path = data / item.path
     partial = path.with_name(path.name + PARTIAL)
     try:
         with created(partial, item.mode) as target:
-            if item.file.url is None:
-                place(item.file, target, progress)
+            content = inline(item.file)
+            if content is not None:
+                place(item.file, content, target, progress)
             else:
                 await downloads.fetch(item.file, target, progress.add)
             size = target.tell()
@@ -158,11 +198,21 @@ async def bring(downloads: Downloads, data: Path, item: Item, progress: Progress
     log.info("%s: %s bytes", item.label, size)
 
 
-def place(file: File, target: BinaryIO, progress: Progress) -> None:
-    """Write content that the task itself holds."""
-    content = (file.inline or "").encode()
-    judge_length(len(content), file)
-    judge_digest(hashlib.sha256(content).hexdigest(), file)
+def inline(source: Source) -> bytes | None:
+    """Find content that needs no request."""
+    match source:
+        case FileContent():
+            return source.content
+        case FileRequest():
+            return None
+        case File():
+            return None if source.url is not None else (source.inline or "").encode()
+
+
+def place(source: Source, content: bytes, target: BinaryIO, progress: Progress) -> None:
+    """Write content that the task itself, or the provider's answer, holds."""
+    judge_length(len(content), source)
+    judge_digest(hashlib.sha256(content).hexdigest(), source)
     write(target, content)
     progress.add(len(content))
 

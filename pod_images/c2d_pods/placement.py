@@ -4,14 +4,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from c2d_api.asset_request import AssetKind, Provided, ProvidedAsset
 from c2d_api.computejob import Dataset, File
 from c2d_api.exits import PodExit
 from c2d_api.tasks import LoaderTask
 from c2d_api.workspace import ALGORITHM, CUSTOM_DATA, DDOS, INPUTS, TRANSFORMATIONS, folder_name
+from c2d_pods.content import Source
 from c2d_pods.ending import PodError
 
 READABLE = 0o444
 EXECUTABLE = 0o555
+NOTHING = Provided(())
 
 
 @dataclass(frozen=True)
@@ -20,26 +23,39 @@ class Item:
 
     label: str
     path: str
-    file: File
+    file: Source
     failure: PodExit
     mode: int = READABLE
 
 
-def items(task: LoaderTask) -> tuple[Item, ...]:
-    """List the files of a job's workspace, inputs first.
+def items(task: LoaderTask, provided: Provided = NOTHING) -> tuple[Item, ...]:
+    """List the files of a job's workspace, inputs first; `provided` is the provider's answer.
 
     Raises:
-        PodError: An asset's name cannot be a path.
+        PodError: An asset's name cannot be a path, or the provider left one out.
     """
-    return (*_datasets(task), *_algorithm(task))
+    return (*_datasets(task, provided), *_algorithm(task, provided))
 
 
-def _datasets(task: LoaderTask) -> Iterator[Item]:
+def _answered(provided: Provided, kind: AssetKind, position: int, asset_id: str) -> ProvidedAsset:
+    found = provided.find(kind, position)
+    if found is None:
+        failure = PodExit.ALGORITHM_FAILED if kind == "algorithm" else PodExit.DATASET_FAILED
+        raise PodError(f"{kind} {asset_id}: the provider's answer does not have it", failure)
+    return found
+
+
+def _datasets(task: LoaderTask, provided: Provided) -> Iterator[Item]:
     """Number the files of a dataset; another service of the same one numbers them on."""
     numbers: Counter[str] = Counter()
-    for dataset in task.datasets:
+    for position, dataset in enumerate(task.datasets):
         folder = dataset_folder(dataset)
-        for file in dataset.files:
+        files: tuple[Source, ...] = dataset.files
+        ddo = dataset.ddo
+        if dataset.from_provider:
+            answer = _answered(provided, "dataset", position, dataset.id)
+            files, ddo = answer.files, ddo or answer.ddo
+        for file in files:
             number = numbers[folder]
             numbers[folder] += 1
             yield Item(
@@ -48,11 +64,11 @@ def _datasets(task: LoaderTask) -> Iterator[Item]:
                 file,
                 PodExit.DATASET_FAILED,
             )
-        if dataset.ddo is not None:
+        if ddo is not None:
             yield Item(
                 f"DDO of dataset {dataset.id}",
                 f"{DDOS}/{folder}",
-                File(inline=dataset.ddo),
+                File(inline=ddo),
                 PodExit.DATASET_FAILED,
             )
 
@@ -75,8 +91,14 @@ def dataset_folder(dataset: Dataset) -> str:
     return folder
 
 
-def _algorithm(task: LoaderTask) -> Iterator[Item]:
-    code = (File(inline=task.raw_code),) if task.raw_code is not None else task.algorithm_files
+def _algorithm(task: LoaderTask, provided: Provided) -> Iterator[Item]:
+    code: tuple[Source, ...] = task.algorithm_files
+    ddo = task.algorithm_ddo
+    if task.raw_code is not None:
+        code = (File(inline=task.raw_code),)
+    elif task.algorithm_from_provider:
+        answer = _answered(provided, "algorithm", 0, task.algorithm_id)
+        code, ddo = answer.files, ddo or answer.ddo
     for number, file in enumerate(code):
         yield Item(
             f"algorithm file {number}",
@@ -85,11 +107,11 @@ def _algorithm(task: LoaderTask) -> Iterator[Item]:
             PodExit.ALGORITHM_FAILED,
             READABLE if number else EXECUTABLE,
         )
-    if task.algorithm_id and task.algorithm_ddo is not None:
+    if task.algorithm_id and ddo is not None:
         yield Item(
             "DDO of the algorithm",
             f"{DDOS}/{_algorithm_name(task)}",
-            File(inline=task.algorithm_ddo),
+            File(inline=ddo),
             PodExit.ALGORITHM_FAILED,
         )
     # Published algorithms find the file always, as Ocean's provider gave it to them.

@@ -8,19 +8,32 @@ import asyncio
 import hashlib
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Self
+from pathlib import Path
+from typing import BinaryIO, Self, TypeVar
 
 import aiohttp
 from aiohappyeyeballs import AddrInfoType
 from yarl import URL
 
+from c2d_api.asset_request import (
+    MAX_ANSWER_BYTES,
+    MAX_REQUEST_BYTES,
+    PATH,
+    AssetKind,
+    AssetRequest,
+    FileRequest,
+    Provided,
+    decode_denied,
+    decode_provided,
+)
 from c2d_api.computeenvironment import Address
 from c2d_api.computejob import File
 from c2d_api.guard import is_allowed
 from c2d_pods.content import (
     PermanentError,
+    Source,
     TransferError,
     TransientError,
     judge_digest,
@@ -34,6 +47,8 @@ log = logging.getLogger(__name__)
 CHUNK = 256 * 1024
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSIENT = frozenset({408, 425, 429})
+OK, CONFLICT, SERVER_ERROR = 200, 409, 500
+Result = TypeVar("Result")
 OURS = frozenset(
     {
         "accept-encoding",
@@ -74,11 +89,38 @@ class Patience:
     longest_pause: float = 60
     connect: float = 30
     stall: float = 60
+    provider: float = 300
     redirects: int = 5
 
     def pause(self, attempt: int, asked: float = 0) -> float:
         """Tell how long to wait after this attempt, the first being 1."""
         return min(max(self.first_pause * float(2 ** (attempt - 1)), asked), self.longest_pause)
+
+
+async def patiently(patience: Patience, attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """Try, and try again after what may pass.
+
+    Raises:
+        PermanentError: Trying again makes no difference.
+        TransientError: The last attempt failed, too.
+    """
+    for number in range(1, patience.attempts):
+        try:
+            return await attempt()
+        except TransientError as error:
+            pause = patience.pause(number, error.retry_after)
+            log.warning("Attempt %s: %s; again in %.0f s", number, error, pause)
+            await asyncio.sleep(pause)
+    return await attempt()
+
+
+class DeniedError(PermanentError):
+    """The provider hands nothing out, in its own words; `kind` is the asset it says that of."""
+
+    def __init__(self, message: str, kind: AssetKind = "dataset") -> None:
+        """Keep the words."""
+        super().__init__(message)
+        self.kind = kind
 
 
 class AddressRefusedError(OSError):
@@ -134,7 +176,7 @@ class Downloads:
         """Close the session."""
         await self._session.close()
 
-    async def fetch(self, file: File, target: BinaryIO, count: Callable[[int], None]) -> None:
+    async def fetch(self, source: Source, target: BinaryIO, count: Callable[[int], None]) -> None:
         """Write the file's content to `target`, counting bytes as they come.
 
         Waits out what may pass: a lost connection, a busy server, a body cut short.
@@ -143,36 +185,37 @@ class Downloads:
             PermanentError: The file will not be had.
             TransientError: It was not had by the last attempt either.
         """
-        for attempt in range(1, self._patience.attempts + 1):
-            try:
-                await self._attempt(file, target, count)
-            except TransientError as error:
-                count(-target.tell())
-                if attempt == self._patience.attempts:
-                    raise
-                pause = self._patience.pause(attempt, error.retry_after)
-                log.warning("Attempt %s: %s; again in %.0f s", attempt, error, pause)
-                await asyncio.sleep(pause)
-            else:
-                return
+        request = _request(source)
 
-    async def _attempt(self, file: File, target: BinaryIO, count: Callable[[int], None]) -> None:
+        async def attempt() -> None:
+            try:
+                await self._attempt(request, source, target, count)
+            except TransientError:
+                count(-target.tell())
+                raise
+
+        await patiently(self._patience, attempt)
+
+    async def _attempt(
+        self, request: FileRequest, source: Source, target: BinaryIO, count: Callable[[int], None]
+    ) -> None:
         target.seek(0)
         target.truncate()
         try:
-            response = await self._answer(file)
+            response = await self._answer(request)
             async with response:
                 _judge_status(response.status, response.headers)
-                await _receive(response, file, target, count)
+                await _receive(response, source, target, count)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._named(error) from None
 
-    async def _answer(self, file: File) -> aiohttp.ClientResponse:
-        url, method, headers = checked_url(file.url or ""), file.method, own_headers(file)
+    async def _answer(self, request: FileRequest) -> aiohttp.ClientResponse:
+        url, method, headers = checked_url(request.url), request.method, own_headers(request)
+        body = request.body or None
         for _ in range(self._patience.redirects + 1):
             self._gate.refused = self._gate.opened = 0
             response = await self._session.request(
-                method, url, headers=headers, allow_redirects=False
+                method, url, headers=headers, data=body, allow_redirects=False
             )
             if response.status not in REDIRECTS:
                 return response
@@ -181,7 +224,7 @@ class Downloads:
             if target.origin() != url.origin():
                 headers = {}
             if response.status not in {307, 308}:
-                method = "GET"
+                method, body = "GET", None
             url = target
         raise PermanentError("the server redirects too often")
 
@@ -232,30 +275,43 @@ def redirect_target(url: URL, location: str) -> URL:
         raise PermanentError("the server redirects to a URL that is not valid") from None
 
 
-def own_headers(file: File) -> dict[str, str]:
-    """List the headers that the job gives, but for those that steer the connection.
+def own_headers(request: FileRequest) -> dict[str, str]:
+    """List the headers that a request brings, but for those that steer the connection.
 
     Raises:
-        PermanentError: One of them is not the job's to give.
+        PermanentError: One of them is not its to bring.
     """
-    for name, _ in file.headers:
+    for name, _ in request.headers:
         if name.lower() in OURS:
             raise PermanentError(f"the header {name} cannot be set")
-    return dict(file.headers)
+    return dict(request.headers)
+
+
+def _request(source: Source) -> FileRequest:
+    """Write a file's request in one form, whoever describes it."""
+    if isinstance(source, FileRequest):
+        return source
+    if not isinstance(source, File) or source.url is None:
+        raise PermanentError("the file has no URL")
+    return FileRequest(source.url, "POST" if source.method == "POST" else "GET", source.headers)
 
 
 def _judge_status(status: int, headers: Mapping[str, str]) -> None:
-    if status == 200:  # noqa: PLR2004 - the one status that brings a whole file
+    if status == OK:  # the one status that brings a whole file
         return
     message = f"the server answered {status}"
-    if status >= 500 or status in TRANSIENT:  # noqa: PLR2004 - server errors
-        asked = headers.get("Retry-After", "")
-        raise TransientError(message, float(asked) if asked.isdecimal() and len(asked) < 6 else 0)  # noqa: PLR2004
+    if status >= SERVER_ERROR or status in TRANSIENT:
+        raise TransientError(message, _asked_pause(headers))
     raise PermanentError(message)
 
 
+def _asked_pause(headers: Mapping[str, str]) -> float:
+    asked = headers.get("Retry-After", "")
+    return float(asked) if asked.isdecimal() and len(asked) < 6 else 0  # noqa: PLR2004 - a day
+
+
 async def _receive(
-    response: aiohttp.ClientResponse, file: File, target: BinaryIO, count: Callable[[int], None]
+    response: aiohttp.ClientResponse, file: Source, target: BinaryIO, count: Callable[[int], None]
 ) -> None:
     length = response.content_length
     if length is not None:
@@ -267,3 +323,83 @@ async def _receive(
         write(target, chunk)
         count(len(chunk))
     judge_digest(digest.hexdigest(), file)
+
+
+async def ask_provider(
+    provider_url: str, token: Path, request: AssetRequest, patience: Patience
+) -> Provided:
+    """Ask the provider for a job's assets; each attempt reads the token, which is renewed, anew.
+
+    The operator's settings say where the provider is, so it is not judged as an asset's address
+    is. It redirects nowhere: a token goes to nobody else.
+
+    Raises:
+        DeniedError: The provider will not hand them out.
+        TransientError: It was not to be had by the last attempt either.
+    """
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=patience.connect, sock_read=patience.provider
+    )
+    async with aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "c2d-loader", "Content-Type": "application/json"},
+        trust_env=False,
+        timeout=timeout,
+    ) as session:
+
+        async def attempt() -> Provided:
+            return await _asked(session, URL(provider_url + PATH), token, request)
+
+        return await patiently(patience, attempt)
+
+
+async def _asked(
+    session: aiohttp.ClientSession, url: URL, token: Path, request: AssetRequest
+) -> Provided:
+    try:
+        held = await asyncio.to_thread(token.read_text, encoding="ascii")
+        headers = {"Authorization": f"Bearer {held.strip()}"}
+        async with session.post(
+            url, data=request.encode(), headers=headers, allow_redirects=False
+        ) as response:
+            most = MAX_ANSWER_BYTES if response.status == OK else MAX_REQUEST_BYTES
+            body = await _whole(response, most)
+            return _handed_out(response, body)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise TransientError(_words(error)) from None
+
+
+def _words(error: Exception) -> str:
+    """Say what happened without the address, of which a certificate is worth another word."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not valid"
+    return f"it did not answer ({type(error).__name__})"
+
+
+async def _whole(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK):
+        body += chunk
+        if len(body) > most:
+            raise TransientError("its answer is too long")
+    return bytes(body)
+
+
+def _handed_out(response: aiohttp.ClientResponse, body: bytes) -> Provided:
+    """Read the provider's answer.
+
+    Raises:
+        DeniedError: It says no.
+        TransientError: It says not now, or what makes no sense.
+    """
+    status = response.status
+    if status == OK:
+        try:
+            return decode_provided(body)
+        except ValueError as error:
+            raise TransientError(str(error)) from None
+    denied = decode_denied(body)
+    words = denied.error or f"it answered {status}"
+    if status == CONFLICT or status in TRANSIENT or status >= SERVER_ERROR:
+        raise TransientError(words, _asked_pause(response.headers))
+    raise DeniedError(words, denied.kind)

@@ -394,6 +394,27 @@ def reused_orders(receipt: Receipt, datatoken: str) -> tuple[str, ...]:
 
 def judge(asked: Asked, facts: Facts, policy: Policy) -> Order | Refusal:
     """Say whether a transaction is the order that a request claims it to be."""
+    found = _bought(asked, facts, policy)
+    if isinstance(found, Refusal):
+        return found
+    case, purchase = found
+    no_fee = Refusal(Reason.FEE_MISSING, "Cannot find the event for the provider fee")
+    charged = _sift(case, FEE_RULES, _fees(case), no_fee)
+    if isinstance(charged, Refusal):
+        return charged
+    return _order(case, purchase, charged)
+
+
+def reusable(asked: Asked, facts: Facts, policy: Policy) -> str | Refusal:
+    """Name the transaction that bought the service, whatever became of the fee paid with it.
+
+    It is what a new fee can be paid for by `reuseOrder`.
+    """
+    found = _bought(asked, facts, policy)
+    return found if isinstance(found, Refusal) else found[1].receipt.transaction
+
+
+def _bought(asked: Asked, facts: Facts, policy: Policy) -> tuple[Case, Purchase] | Refusal:
     if facts.receipt is None:
         return Refusal(Reason.ORDER_UNKNOWN, "the order transaction does not exist")
     case = Case(asked, facts, facts.receipt, policy)
@@ -407,11 +428,7 @@ def judge(asked: Asked, facts: Facts, policy: Policy) -> Order | Refusal:
     bought = _sift(case, PURCHASE_RULES, _purchases(case), nothing_bought)
     if isinstance(bought, Refusal):
         return bought
-    no_fee = Refusal(Reason.FEE_MISSING, "Cannot find the event for the provider fee")
-    charged = _sift(case, FEE_RULES, _fees(case), no_fee)
-    if isinstance(charged, Refusal):
-        return charged
-    return _order(case, max(bought, key=lambda one: _lasting(asked, one)), charged)
+    return case, max(bought, key=lambda one: _lasting(asked, one))
 
 
 def payment(orders: Iterable[Order], spent: Container[str] = ()) -> PaidFee | Refusal:

@@ -1,8 +1,8 @@
 """What handlers ask of the world: chains, assets, the cluster, the result store.
 
-Each port is kept by one module that knows one library: `chain` web3, `assets` the network,
-`cluster` the Kubernetes client, `results` obstore. Handlers and flows know the ports alone, so a
-wire generation is a way to read and write requests, and nothing more.
+Each port is kept by one module over one library: `chain` web3, `assets` the network, `cluster` the
+Kubernetes API (whose client only `api_server` knows), `results` obstore. Handlers and flows know
+the ports alone, so a wire generation is a way to read and write requests, and nothing more.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 from c2d_api.computeenvironment import Environment
 from c2d_api.computejob import ComputeJob
-from c2d_provider import nonces, orders, spending
+from c2d_api.results import ResultFile
+from c2d_provider import nonces, orders, spending, tokens
+from c2d_provider.asked import Document
 from c2d_provider.credentials import AccessList
 from c2d_provider.ddo import Ddo, Service
 from c2d_provider.files import FileObject, Headers
 from c2d_provider.naming import EnvironmentName
 from c2d_provider.refusals import Refusal
-from c2d_provider.wire.v2_requests import Document
 
 Json = Mapping[str, Any]
 
@@ -33,6 +34,15 @@ class Nft:
     address: str
     owner: str
     state: int
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token, NFT or datatoken, and what it calls itself."""
+
+    address: str
+    name: str
+    symbol: str
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,12 @@ class Chains(Protocol):
 
     async def nft(self, chain_id: int, address: str) -> Nft | Refusal:
         """Read an NFT of Ocean's factory."""
+
+    async def nft_named(self, chain_id: int, did: str) -> str | None:
+        """Find the NFT of a DID among those of Ocean's factory."""
+
+    async def token(self, chain_id: int, address: str) -> Token:
+        """Read what a token calls itself; nothing where it does not say."""
 
     async def metadata(self, chain_id: int, nft: str) -> Metadata | None:
         """Find the newest metadata of an NFT, in chunks of blocks; what was found is remembered."""
@@ -131,14 +147,34 @@ class FileFacts:
     name: str = ""
 
 
+class Chunks(Protocol):
+    """Bytes as they come from elsewhere; whoever leaves them early closes them."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Begin."""
+
+    async def __anext__(self) -> bytes:
+        """Wait for the next piece.
+
+        Raises:
+            UnavailableError: It does not come.
+        """
+
+    async def aclose(self) -> None:
+        """End what brings them, if it has not ended."""
+
+
 @dataclass(frozen=True)
 class Opened:
-    """A file that is being downloaded: what to answer, and its bytes as they come."""
+    """A file that is being downloaded: what to answer, and its bytes as they come.
+
+    Whoever does not read to the end, and whoever does not read at all, closes `chunks`.
+    """
 
     status: int
     headers: Headers
     name: str
-    chunks: AsyncIterator[bytes]
+    chunks: Chunks
 
 
 class Assets(Protocol):
@@ -162,9 +198,12 @@ class Assets(Protocol):
         """Join the digests of a service's files, as trust lists name them."""
 
     async def resolve(
-        self, file: FileObject, values: Json, remote: "Remote | None" = None
+        self, file: FileObject | None, values: Json, remote: "Remote | None" = None
     ) -> Resolved:
-        """Say how one file is fetched, with the consumer's parameters in it."""
+        """Say how one file is fetched, with the consumer's parameters in it.
+
+        One of a remote provider has no file object here: it was encrypted for that provider.
+        """
 
     async def inspect(self, file: FileObject, values: Json, *, checksum: bool) -> FileFacts:
         """Ask a file's server for its type, length and, if wanted, digest."""
@@ -181,13 +220,17 @@ class Assets(Protocol):
 
 @dataclass(frozen=True)
 class Remote:
-    """An asset service of another provider, which we download from with our own signature."""
+    """An asset service of another provider, which we download from with our own signature.
+
+    `key` signs: that of the consumer whom the order names, an environment's; b"" for our own.
+    """
 
     endpoint: str
     document_id: str
     service_id: str
     transaction: str
     file_index: int
+    key: bytes = field(repr=False, default=b"")
 
 
 @dataclass(frozen=True)
@@ -214,6 +257,9 @@ class Cluster(Protocol):
 
     async def job(self, name: str) -> ComputeJob | None:
         """Find a job of any namespace by its name, the 32 digits."""
+
+    def jobs(self) -> tuple[ComputeJob, ...]:
+        """List the jobs that the watch shows."""
 
     def jobs_of(self, consumer: str) -> tuple[ComputeJob, ...]:
         """List a consumer's jobs, oldest first."""
@@ -251,8 +297,17 @@ class Cluster(Protocol):
     async def spend_fee(self, chain_id: int, fee: orders.PaidFee) -> str | Refusal:
         """Let a fee pay for one job by compare-and-set; returns the job's name (`spending`)."""
 
+    async def free_fee(self, job: str) -> None:
+        """Let the fee of a job pay for one more attempt (`spending.free`)."""
+
     async def ledger(self) -> spending.Ledger:
         """Read the ledger of fees."""
+
+    async def end_token(self, token: tokens.Token) -> None:
+        """Remember by compare-and-set that a token is ended, until it would have expired."""
+
+    async def is_token_ended(self, token: tokens.Token) -> bool:
+        """Say whether a token was ended before its time."""
 
     async def caller(self, token: str) -> Caller | None:
         """Ask the API server whose token this is, for our audience; None for nobody's."""
@@ -266,20 +321,28 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """A published file that is being read: `etag` is its digest, `total` its whole length."""
+    """A published file that is being read: `etag` is its digest, `total` its whole length.
+
+    Whoever does not read to the end closes `chunks`.
+    """
 
     name: str
     etag: str
     total: int
     start: int
     length: int
-    chunks: AsyncIterator[bytes]
+    chunks: Chunks
+
+
+Span = tuple[int, int | None]
+"""The first byte of a range and its last, if given; a first one below 0 counts from the end."""
 
 
 class ResultStore(Protocol):
     """Results of jobs, read with the store's own keys; constant memory whatever the size."""
 
-    async def read(
-        self, job: ComputeJob, index: int, span: tuple[int, int | None] | None
-    ) -> Stored | Refusal:
-        """Open a file of a job by its index; `span` has the first byte and the last, if given."""
+    async def files(self, job: ComputeJob) -> tuple[ResultFile, ...] | Refusal:
+        """List the files of a job by their index, as its manifest has them."""
+
+    async def read(self, job: ComputeJob, index: int, span: Span | None) -> Stored | Refusal:
+        """Open a file of a job by its index; a `span` that is not in it has length 0."""

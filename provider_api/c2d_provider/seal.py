@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-from c2d_api.computejob import GROUP, Spec
+from c2d_api.computejob import SEAL_ANNOTATION, Spec
 
-ANNOTATION = f"{GROUP}/seal"
+ANNOTATION = SEAL_ANNOTATION
 _VERSION = "v1"
 _MUTABLE = frozenset({"suspend", "stop", "ttl_seconds_after_finished"})
 _KEY_BYTES = 32

@@ -18,6 +18,7 @@ from c2d_provider.refusals import Reason, Refusal
 MAX_LIFETIME = 30 * 24 * 3600
 """The longest life of a token, in seconds; without a limit the list of invalidated ones grows."""
 
+SHARDS = 16
 _ALGORITHM = "HS256"
 _MAX_CHARACTERS = 2048
 _MAX_NONCE = 200
@@ -79,6 +80,17 @@ def read(secret: bytes, audience: str, text: str, now: int) -> Token | Refusal:
         return _EXPIRED
     owner = addresses.checksummed(address)
     return Token(_id(owner, nonce, expires), owner, nonce, expires)
+
+
+def end(store: Mapping[str, str], token: Token, now: int) -> dict[str, str]:
+    """Remember that a token is ended; what would have expired by now is forgotten on the way."""
+    kept = {id_: until for id_, until in store.items() if int(until) > now}
+    return {**kept, token.id: str(token.expires)}
+
+
+def shard_of(token: Token) -> int:
+    """Name the shard of a token."""
+    return int(token.id[:2], 16) % SHARDS
 
 
 def _id(address: str, nonce: str, expires: int) -> str:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 import examples
 from c2d_api.computeenvironment import (
     Address,
+    Consumer,
     Deadlines,
     Environment,
     PodSettings,
+    Price,
     Quantities,
     Store,
     Terms,
@@ -46,6 +48,7 @@ TERMS = st.builds(
     pods=PODS,
     egress=st.lists(st.builds(Address, TEXT, NUMBER), max_size=3).map(tuple),
     storage_class_name=MAYBE_TEXT,
+    consumer=MAYBE_TEXT,
 )
 
 
@@ -83,6 +86,16 @@ def test_every_field_of_a_spec_is_read() -> None:
     )
     assert environment.deadlines == Deadlines(1, 2, 3, 4, 5)
     assert environment.egress == (Address("10.1.2.0/24", 8080),)
+    assert environment.description == "Two cores, no network"
+    assert environment.consumer == Consumer(examples.ADDRESS, "environment.key")
+    assert environment.prices == (Price(8996, examples.TOKEN, "0.25", 6),)
+
+
+def test_an_environment_without_prices_and_consumer_is_free() -> None:
+    body = examples.full_environment()
+    del body["spec"]["prices"], body["spec"]["consumer"], body["spec"]["description"]
+    environment = parsed(spec=body["spec"])
+    assert (environment.prices, environment.consumer, environment.description) == ((), None, "")
 
 
 def test_every_setting_of_pods_is_read() -> None:

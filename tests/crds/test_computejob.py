@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import examples
-from c2d_api.computejob import ComputeJob, Container, File, Resources, Results, parse_job
+from c2d_api.computejob import ComputeJob, Container, File, Order, Resources, Results, parse_job
 
 NOON = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 METADATA = {
@@ -77,6 +77,44 @@ def test_raw_code_is_an_algorithm_without_files() -> None:
     assert (algorithm.raw_code, algorithm.files) == ("print(1)", ())
 
 
+def test_assets_of_the_provider_are_read_with_their_orders() -> None:
+    spec = parsed(examples.provided_job()).spec
+    order = Order(8996, "0x" + "3c" * 32, 1893553445)  # `date -u -d 2030-01-02T03:04:05Z +%s`
+    (dataset,) = spec.datasets
+    for asset in (dataset, spec.algorithm):
+        assert asset.from_provider
+        assert asset.files == ()
+        assert (asset.service_id, asset.order, asset.user_data) == ("compute", order, '{"age": 7}')
+
+
+def _with_a_dataset_of_files() -> dict[str, Any]:
+    body = examples.provided_job()
+    body["spec"]["datasets"] = [{"id": "a", "source": {"files": [{"inline": {"text": "x"}}]}}]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("body", "asks"),
+    [
+        pytest.param(examples.provided_job(), True, id="both"),
+        pytest.param(_with_a_dataset_of_files(), True, id="the algorithm"),
+        pytest.param(examples.full_job(), False, id="neither"),
+        pytest.param(examples.raw_job(), False, id="raw code"),
+    ],
+)
+def test_a_job_asks_the_provider_for_any_asset_of_its(body: dict[str, Any], asks: bool) -> None:
+    spec = parsed(body).spec
+    assert spec.asks_provider == asks
+    assert not any(d.from_provider for d in spec.datasets) or body["spec"]["datasets"][0]["order"]
+
+
+def test_a_seal_is_read() -> None:
+    body = examples.provided_job()
+    assert parsed(body).seal is None
+    body["metadata"]["annotations"] = {"computetodata.io/seal": "v1:00", "other": "1"}
+    assert parsed(body).seal == "v1:00"
+
+
 def test_quantities_may_be_numbers() -> None:
     body = examples.small_job()
     body["spec"]["resources"] = {"cpu": 2, "memory": 1073741824}
@@ -122,6 +160,7 @@ def test_every_field_of_a_status_is_read() -> None:
     assert status.termination is not None
     assert (status.termination.exit_code, status.termination.oom_killed) == (3, True)
     assert (status.start_time, status.resume_time, status.completion_time) == (NOON, NOON, NOON)
+    assert status.ocean == {"status": 70, "statusText": "Job finished"}
     file = {"name": "a/b.csv", "type": "output", "size": 12}
     assert status.results == Results(1, 12, examples.DIGEST, (file,))
 

@@ -8,8 +8,10 @@ KINDS = ("ComputeJob", "ComputeEnvironment")
 FREE_TEXT = {
     "spec.description",
     "spec.datasets[].ddo",
+    "spec.datasets[].userData",
     "spec.datasets[].source.files[].inline.text",
     "spec.algorithm.ddo",
+    "spec.algorithm.userData",
     "spec.algorithm.rawCode",
     "spec.algorithm.customData",
     "spec.algorithm.source.files[].inline.text",

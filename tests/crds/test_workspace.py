@@ -20,6 +20,7 @@ ID_PATTERN = SCHEMA["spec.datasets[].id"]["pattern"]
     ("asset_id", "name"),
     [
         (DID, DID.removeprefix("did:op:")),
+        (DID.replace("did:op:", "did:ope:"), DID.removeprefix("did:op:")),
         ("iris", "iris"),
         ("a..b", "a..b"),
         ("did:op:iris", "iris"),
@@ -42,6 +43,8 @@ def test_a_folder_is_named_by_the_id_without_its_prefix(asset_id: str, name: str
         "did:op:..",
         "did:op:/etc",
         "did:op:did:op:a",
+        "did:op:did:ope:a",
+        "did:opee:a",
         ".hidden",
         "-rf",
         "a\n",

@@ -1,17 +1,23 @@
 """One real API server, with the resources installed, and one real chain for all tests here."""
 
+import json
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from apiserver import ApiServer
+from c2d_provider.chain import ChainSettings, EvmChains, settings_from
 from chain import Ocean
 from local_stack import chain as local_chain
 from local_stack import toolchain
 from local_stack.api_server import api_server
+from rpc_relay import OpenChains, Relay
 from schemas import CRDS
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
@@ -75,3 +81,35 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_chain.Chai
 def ocean(chain: local_chain.Chain) -> Ocean:
     """A client of the contracts."""
     return Ocean(chain)
+
+
+@pytest.fixture
+def chain_settings(chain: local_chain.Chain) -> ChainSettings:
+    """Settings of the provider for the chain, with which nothing that is young is remembered."""
+    addresses = json.loads(chain.address_file.read_text())
+    return replace(settings_from(addresses, local_chain.CHAIN_ID, [chain.url]), fresh=0)
+
+
+@pytest.fixture
+async def open_chains(chain_settings: ChainSettings) -> AsyncIterator[OpenChains]:
+    """Open the provider's chains with changed settings, for the time of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(clock: Callable[[], float] = time.monotonic, **changes: Any) -> EvmChains:
+            chains = EvmChains([replace(chain_settings, **changes)], clock=clock)
+            return await stack.enter_async_context(chains)
+
+        yield opened
+
+
+@pytest.fixture
+async def chains(open_chains: OpenChains) -> EvmChains:
+    """The provider's view of the chain."""
+    return await open_chains()
+
+
+@pytest.fixture
+async def relay(chain: local_chain.Chain) -> AsyncIterator[Relay]:
+    """An endpoint in front of the chain."""
+    async with Relay(chain.url).running() as running:
+        yield running

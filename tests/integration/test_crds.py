@@ -18,7 +18,7 @@ from schemas import Schema, fields, has, put, remove, schema_of, value_at
 
 KINDS = ("ComputeJob", "ComputeEnvironment")
 EXAMPLES: dict[str, tuple[Callable[[], Body], ...]] = {
-    "ComputeJob": (examples.full_job, examples.raw_job),
+    "ComputeJob": (examples.full_job, examples.raw_job, examples.provided_job),
     "ComputeEnvironment": (examples.full_environment,),
 }
 STATUSES = {
@@ -185,6 +185,38 @@ def files_fields(path: str) -> tuple[Field, ...]:
     )
 
 
+def source_fields(path: str) -> tuple[Field, ...]:
+    """The rules of a source."""
+    files = [{"inline": {"text": "x"}}]
+    return (
+        Field(
+            path,
+            "give exactly one of provider and files",
+            ({"files": files},),
+            ({}, {"provider": {}, "files": files}),
+        ),
+        *files_fields(f"{path}.files"),
+    )
+
+
+def order_fields(path: str) -> tuple[Field, ...]:
+    """The rules of an order."""
+    return (
+        Field(
+            f"{path}.transactionHash",
+            MATCH,
+            ("0x" + "0" * 64,),
+            ("", "0x", "0" * 64, "0x" + "A" * 64, "0x" + "a" * 63, "0x" + "a" * 63 + "\n"),
+        ),
+        Field(
+            f"{path}.validUntil",
+            MATCH,
+            ("2031-12-31T23:59:59Z",),
+            ("2031-12-31T23:59:59.5Z", "2031-12-31T23:59:59+00:00"),
+        ),
+    )
+
+
 def quantity_fields(path: str) -> tuple[Field, ...]:
     """The rules of cpu, memory and disk."""
     sizes = ("64Mi", "1.5Gi", "1G", "1048576k", 1073741824, "1073741824")
@@ -207,11 +239,17 @@ ADDRESSES = Field(
     (ADDRESS, "0x" + "0" * 40),
     ("", "0x", ADDRESS[2:], ADDRESS[:-1], "0x" + "g" * 40, ADDRESS[:-1] + "\n"),
 )
+ADDRESSES_OF_TOKENS = Field(
+    "", MATCH, (ADDRESS,), tuple(bad for bad in ADDRESSES.bad if bad != "0x" + "0" * 40)
+)
 ASSET_IDS = Field(
     "",
     MATCH,
-    (DID, "iris", "a.b-c_1", "9", "x" * 128),
-    ("", ".", "..", "../a", "a/b", ".hidden", "-x", "a b", "a\n", "did:op:", "did:op:..", "ä"),
+    (DID, "iris", "a.b-c_1", "9", "x" * 128, "did:ope:" + "0" * 64, "did:ope:" + "x" * 128),
+    (
+        *("", ".", "..", "../a", "a/b", ".hidden", "-x", "a b", "a\n", "did:op:", "did:op:..", "ä"),
+        *("did:ope:", "did:opx:a", "did:op:did:ope:a"),
+    ),
 )
 SUBDOMAINS = Field(
     "",
@@ -236,13 +274,13 @@ JOB_FIELDS = (
         "spec.datasets[].id",
         "algoCustomData.json is the algorithm's custom data",
         ("algoCustomData",),
-        ("algoCustomData.json", "did:op:algoCustomData.json"),
+        ("algoCustomData.json", "did:op:algoCustomData.json", "did:ope:algoCustomData.json"),
     ),
     Field(
         "spec.datasets[].id",
-        "would share a folder",
+        "<id> and did:op:<id> would share a folder",
         ("iris2",),
-        ("did:op:iris",),
+        ("did:op:iris", "did:ope:iris"),
     ),
     Field(
         "spec.datasets[].serviceId",
@@ -250,9 +288,17 @@ JOB_FIELDS = (
         ("", "0", "access", "a1:b_2.c-3"),
         ("a b", "a/b", "a\n", "ä", "\u0000"),
     ),
-    *files_fields("spec.datasets[].source.files"),
+    *source_fields("spec.datasets[].source"),
+    *order_fields("spec.datasets[].order"),
     like(ASSET_IDS, "spec.algorithm.id"),
-    *files_fields("spec.algorithm.source.files"),
+    Field(
+        "spec.algorithm.serviceId",
+        MATCH,
+        ("0", "access", "a1:b_2.c-3"),
+        ("a b", "a/b", "a\n", "ä", "\u0000"),
+    ),
+    *source_fields("spec.algorithm.source"),
+    *order_fields("spec.algorithm.order"),
     Field(
         "spec.algorithm.container.image",
         "must be a name in small letters such as docker.io/library/python; "
@@ -370,6 +416,31 @@ ENVIRONMENT_FIELDS = (
             {"default": {**_AMOUNT, "disk": "2G"}, "max": _AMOUNT},
         ),
     ),
+    like(ADDRESSES, "spec.consumer.address"),
+    like(SUBDOMAINS, "spec.consumer.keySecret"),
+    like(ADDRESSES_OF_TOKENS, "spec.prices[].token"),
+    Field("spec.prices[].token", "must be the address of a token", (), ("0x" + "0" * 40,)),
+    Field(
+        "spec.prices[].perMinute",
+        MATCH,
+        ("1", "0.000000000000000001", "999999999999999999.999999999999999999", "007"),
+        (
+            "",
+            "1.",
+            ".5",
+            "-1",
+            "1e3",
+            "1,5",
+            "0x1",
+            "Infinity",
+            "NaN",
+            "1\n",
+            "1 ",
+            "1" * 19,
+            "1.5.5",
+        ),
+    ),
+    Field("spec.prices[].perMinute", "must be more than nothing", ("0.1",), ("0", "0.0")),
     like(SUBDOMAINS, "spec.storageClassName"),
     Field(
         "spec.results.store",
@@ -492,6 +563,17 @@ _NAME_DOT = "metadata.name: use letters, digits and dashes"
 _NAME_ENV = "metadata.name: use at most 40 letters, digits and dashes"
 _ALGORITHM = {"container": {"image": "a", "tag": "1", "entrypoint": "x"}}
 _SOURCE = {"files": [{"inline": {"text": "x"}}]}
+_ORDER = {"chainId": 1, "transactionHash": "0x" + "1" * 64, "validUntil": examples.TIME}
+_PROVIDED = {"id": DID, "serviceId": "a", "source": {"provider": {}}}
+_NEEDS_DID = "a source of the provider needs the DID of a published asset as id, and a serviceId"
+_NEEDS_CONSUMER = "a source of the provider needs a consumer, for whom it was ordered"
+_OF_PROVIDER = "order and userData are for a source of the provider only"
+
+
+def _small_spec() -> Body:
+    spec: Body = examples.small_job()["spec"]
+    return spec
+
 
 WHOLES = (
     Whole("ComputeJob", "a name of 40", (("metadata.name", "x" * 40),), None),
@@ -528,6 +610,77 @@ WHOLES = (
             ),
         ),
         None,
+    ),
+    Whole(
+        "ComputeJob",
+        "one hash as DIDs of both versions",
+        (("spec.datasets", [{"id": f"{p}:a", "source": _SOURCE} for p in ("did:op", "did:ope")]),),
+        "did:op:<id> and did:ope:<id> would share a folder",
+    ),
+    *(
+        Whole("ComputeJob", f"a provider's dataset with {name}", changes, words)
+        for name, changes, words in (
+            ("all it needs", (("spec.datasets", [_PROVIDED]),), None),
+            (
+                "a name of its own",
+                (("spec.datasets", [{**_PROVIDED, "id": "iris"}]),),
+                _NEEDS_DID,
+            ),
+            (
+                "a DID that is too short",
+                (("spec.datasets", [{**_PROVIDED, "id": DID[:-1]}]),),
+                _NEEDS_DID,
+            ),
+            ("no service", (("spec.datasets", [{**_PROVIDED, "serviceId": ""}]),), _NEEDS_DID),
+            (
+                "nobody to own it",
+                (("spec", {**_small_spec(), "datasets": [_PROVIDED]}),),
+                _NEEDS_CONSUMER,
+            ),
+            (
+                "an order, though files are given",
+                (("spec.datasets", [{**_PROVIDED, "source": _SOURCE, "order": _ORDER}]),),
+                _OF_PROVIDER,
+            ),
+            (
+                "user data, though files are given",
+                (("spec.datasets", [{**_PROVIDED, "source": _SOURCE, "userData": "{}"}]),),
+                _OF_PROVIDER,
+            ),
+        )
+    ),
+    *(
+        Whole("ComputeJob", f"a provider's algorithm with {name}", (("spec.algorithm", a),), words)
+        for name, a, words in (
+            ("all it needs", {**_ALGORITHM, **_PROVIDED}, None),
+            ("a name of its own", {**_ALGORITHM, **_PROVIDED, "id": "mine"}, _NEEDS_DID),
+            (
+                "no service",
+                {**_ALGORITHM, "id": DID, "source": {"provider": {}}},
+                _NEEDS_DID,
+            ),
+            (
+                "an order, though code is given",
+                {**_ALGORITHM, "rawCode": "x", "order": _ORDER},
+                _OF_PROVIDER,
+            ),
+            (
+                "user data, though files are given",
+                {**_ALGORITHM, "id": "a", "source": _SOURCE, "userData": "{}"},
+                _OF_PROVIDER,
+            ),
+        )
+    ),
+    Whole(
+        "ComputeJob",
+        "a provider's algorithm with nobody to own it",
+        (
+            (
+                "spec",
+                {"environment": "small", "algorithm": {**_ALGORITHM, **_PROVIDED}},
+            ),
+        ),
+        _NEEDS_CONSUMER,
     ),
 )
 
@@ -615,6 +768,7 @@ def test_fields_are_judged_together(api: ApiServer, namespace: str, whole: Whole
     [
         examples.full_job,
         examples.raw_job,
+        examples.provided_job,
         examples.small_job,
         examples.full_environment,
         examples.small_environment,
@@ -683,6 +837,12 @@ def full(api: ApiServer, namespace: str) -> Body:
 
 
 @pytest.fixture(scope="module")
+def provided(api: ApiServer, namespace: str) -> Body:
+    """A stored job whose assets the provider hands out."""
+    return store(api, namespace, examples.provided_job(), "constant-provided")
+
+
+@pytest.fixture(scope="module")
 def small(api: ApiServer, namespace: str) -> Body:
     """A stored job of the fewest fields."""
     return store(api, namespace, examples.small_job(), "constant-small")
@@ -701,9 +861,9 @@ def updated(api: ApiServer, namespace: str, body: Body, path: str, value: Any) -
 def other_values() -> Iterator[Any]:
     """For each field of a job that must not change, another value that would be good."""
     example = examples.full_job()
-    for field in JOB_FIELDS:
+    for field in (field for field in JOB_FIELDS if has(example, field.path)):
         others = [value for value in field.good if value != value_at(example, field.path)]
-        if field.words != "give exactly one of url and inline":
+        if not field.words.startswith("give exactly one of"):
             yield pytest.param(field.path, others[0], id=field.path)
     for path in ("spec.maxDuration", "spec.maxQueueDuration"):
         yield pytest.param(path, 5, id=path)
@@ -745,6 +905,28 @@ def test_a_field_of_the_spec_is_not_added(
     api: ApiServer, namespace: str, full: Body, small: Body, path: str
 ) -> None:
     answer = updated(api, namespace, small, path, value_at(full, path))
+    assert answer.code == 422
+    assert CONSTANT in answer.message
+
+
+PROVIDED_CHANGES = [
+    ("order.chainId", 1),
+    ("order.transactionHash", "0x" + "0" * 64),
+    ("order.validUntil", "2031-01-01T00:00:00Z"),
+    ("order", None),
+    ("userData", "{}"),
+    ("userData", None),
+    ("serviceId", "other"),
+    ("source", {"files": [{"inline": {"text": "mine"}}]}),
+]
+
+
+@pytest.mark.parametrize("asset", ["spec.datasets[]", "spec.algorithm"])
+@pytest.mark.parametrize(("field", "value"), PROVIDED_CHANGES)
+def test_what_was_ordered_does_not_change(
+    api: ApiServer, namespace: str, provided: Body, asset: str, field: str, value: Any
+) -> None:
+    answer = updated(api, namespace, provided, f"{asset}.{field}", value)
     assert answer.code == 422
     assert CONSTANT in answer.message
 

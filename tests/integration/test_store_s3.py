@@ -2,10 +2,6 @@
 
 import hashlib
 import os
-import secrets
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,54 +12,29 @@ from c2d_api.exits import PodExit
 from c2d_api.results import decode_manifest, digest, manifest_key
 from c2d_api.tasks import PublisherTask
 from c2d_pods.store import ResultStore, StoreError
-from local_stack import toolchain
 from pods import Pod, memory_peak
+from s3 import S3, s3_server
 
 UID = "6b1f3c7e-0000-4000-8000-000000000002"
-ACCESS, SECRET = "access-for-tests", secrets.token_hex(16)
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run an S3 server with one bucket, `results`."""
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "data/results").mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [toolchain.ensure("versitygw")["versitygw"], "--port", f"127.0.0.1:{port}"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [*command, "posix", str(folder / "data")],
-            env={"ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET, "PATH": os.environ["PATH"]},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            wait_for(port, server)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
-            server.wait()
-
-
-def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("The S3 server did not answer")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as found:
+        yield found
 
 
 @pytest.fixture
-def credentials(tmp_path: Path) -> Path:
+def endpoint(server: S3) -> str:
+    return server.endpoint
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, server: S3) -> Path:
     folder = tmp_path / "credentials"
     folder.mkdir()
-    (folder / "AWS_ACCESS_KEY_ID").write_text(f"{ACCESS}\n")
-    (folder / "AWS_SECRET_ACCESS_KEY").write_text(SECRET)
+    for name, value in server.credentials().items():
+        (folder / name).write_bytes(value)
     return folder
 
 
@@ -81,7 +52,7 @@ def task(store: Store) -> str:
 
 
 async def test_results_are_published_and_read(
-    publisher: Pod, endpoint: str, credentials: Path, tmp_path: Path
+    publisher: Pod, server: S3, credentials: Path
 ) -> None:
     large = bytes(range(256)) * 4096 * 30
     outputs = publisher.data / "outputs"
@@ -90,7 +61,7 @@ async def test_results_are_published_and_read(
     (outputs / "empty").touch()
     (outputs / "odd #\n\\ ../name").parent.mkdir(parents=True)
     (outputs / "odd #\n\\ ../name").write_bytes(b"odd")
-    store = at(endpoint, "a prefix/")
+    store = at(server.endpoint, "a prefix/")
     ended = await publisher.run(task(store))
     assert ended.code == PodExit.DONE
     reader = ResultStore(store, credentials)
@@ -104,7 +75,7 @@ async def test_results_are_published_and_read(
         "odd #\n\\ ../name": b"odd",
     }
     assert files["a/large"].sha256 == hashlib.sha256(large).hexdigest()
-    assert SECRET not in ended.said
+    assert server.secret not in ended.said
     again = await publisher.run(task(store))
     assert (again.code, again.report) == (PodExit.DONE, ended.report)
 

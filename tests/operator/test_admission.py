@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import examples
 from c2d_api.computeenvironment import Environment, parse_environment
 from c2d_api.computejob import ComputeJob, parse_job
 from c2d_operator import status as st
@@ -190,6 +191,33 @@ def test_an_admitted_job_keeps_its_terms() -> None:
 )
 def test_what_is_more_than_the_environment_has(spec: dict[str, Any], words: str) -> None:
     assert words in (excess(new_job(**spec), ENVIRONMENT) or "")
+
+
+PROVIDED = examples.provided_job()["spec"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"datasets": PROVIDED["datasets"]}, id="a dataset"),
+        pytest.param({"algorithm": PROVIDED["algorithm"]}, id="the algorithm"),
+    ],
+)
+def test_a_job_with_assets_of_the_provider_needs_one(spec: dict[str, Any]) -> None:
+    facts = Facts(new_job(**spec), Children(), START, ENVIRONMENT, granted=True)
+    refused = plan(facts)
+    assert reason(refused) == ("False", Reason.PROVIDER_UNKNOWN)
+    condition = refused.status.condition(st.ADMITTED)
+    assert condition
+    assert "C2D_PROVIDER_URL" in condition.message
+    let_in = plan(replace(facts, provider_url="http://provider"))
+    assert reason(let_in) == ("True", Reason.PLACE_GRANTED)
+
+
+def test_a_job_keeps_the_address_that_stood_for_its_environment() -> None:
+    body = environment_body(consumer={"address": examples.ADDRESS})
+    assert terms(new_job(), parse_environment(body)).consumer == examples.ADDRESS
+    assert terms(new_job(), ENVIRONMENT).consumer is None
 
 
 @pytest.mark.parametrize("spec", [{}, {"resources": {"cpu": 2, "memory": "2048Mi", "disk": "2G"}}])

@@ -9,6 +9,7 @@ import pytest
 
 from c2d_api.computeenvironment import Environment, Quantities, parse_environment
 from c2d_operator.environments import (
+    Provider,
     Verdict,
     desired,
     headline,
@@ -105,6 +106,51 @@ def test_the_loader_reaches_public_addresses_and_what_the_admin_lists(
 ) -> None:
     spec = policy("loader", egress=[{"cidr": "10.9.9.9/32", "port": 8080}])
     assert allowed(spec, address, port) == open_
+
+
+def loader_rules(url: str) -> list[Json]:
+    """What a provider adds to the rules of loaders."""
+    with_it = desired(environment(), Provider(url, "programs"))
+    without = desired(environment())
+    (differs,) = [m for m in with_it if m not in without] or [None]
+    if differs is None:
+        return []
+    assert differs["metadata"]["name"] == "small-loader"
+    before = policy("loader")["egress"]
+    return [rule for rule in differs["spec"]["egress"] if rule not in before]
+
+
+def test_loaders_reach_the_pods_of_the_provider_and_no_others() -> None:
+    assert loader_rules("http://c2d-provider.programs") == [
+        {
+            "to": [
+                {
+                    "namespaceSelector": {
+                        "matchLabels": {"kubernetes.io/metadata.name": "programs"}
+                    },
+                    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "c2d-provider"}},
+                }
+            ]
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "cidr", "port"),
+    [
+        ("http://10.88.0.1:8030/c2d", "10.88.0.1/32", 8030),
+        ("http://10.88.0.1", "10.88.0.1/32", 80),
+        ("https://[fd00::1]", "fd00::1/128", 443),
+    ],
+)
+def test_loaders_reach_the_address_of_the_provider(url: str, cidr: str, port: int) -> None:
+    assert loader_rules(url) == [
+        {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [{"protocol": "TCP", "port": port}]}
+    ]
+
+
+def test_without_a_provider_loaders_reach_none() -> None:
+    assert loader_rules("") == []
 
 
 @pytest.mark.parametrize(

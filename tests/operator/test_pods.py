@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import examples
 from c2d_api.computeenvironment import PodSettings, Store, Terms, parse_environment
 from c2d_api.computejob import ComputeJob, parse_job
 from c2d_api.tasks import TASK_ANNOTATION, decode_loader_task, decode_publisher_task
@@ -66,6 +67,63 @@ def test_pods_satisfy_the_restricted_standard(phase: Phase) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
     kinds = {key for volume in spec["volumes"] for key in volume if key != "name"}
     assert kinds <= {"persistentVolumeClaim", "emptyDir", "downwardAPI", "secret"}
+
+
+PROVIDED = {
+    "consumer": examples.ADDRESS,
+    "datasets": examples.provided_job()["spec"]["datasets"],
+}
+URL = "http://c2d-provider.c2d-system"
+
+
+def asking(phase: Phase, **spec: Any) -> Json:
+    """The pod of a job that has a provider to ask."""
+    return pod(job(**spec), terms(), phase, 3, Images("loader:1", "publisher:1", URL))
+
+
+def test_a_loader_that_asks_the_provider_holds_a_token_for_it_alone() -> None:
+    spec = asking("loading", **PROVIDED)["spec"]
+    (volume,) = [v for v in spec["volumes"] if "projected" in v]
+    assert volume["projected"] == {
+        "sources": [
+            {
+                "serviceAccountToken": {
+                    "audience": "c2d-provider",
+                    "expirationSeconds": 600,
+                    "path": "token",
+                }
+            }
+        ]
+    }
+    (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/etc/c2d/provider", True)
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["serviceAccountName"] == "small-loader"
+
+
+@pytest.mark.parametrize(
+    ("phase", "spec"),
+    [
+        pytest.param("loading", {}, id="a loader of public files"),
+        pytest.param("algorithm", PROVIDED, id="the algorithm"),
+        pytest.param("publishing", PROVIDED, id="the publisher"),
+    ],
+)
+def test_no_other_pod_holds_one(phase: Phase, spec: Json) -> None:
+    made = asking(phase, **spec)
+    assert not [v for v in made["spec"]["volumes"] if "projected" in v]
+    assert "c2d-provider" not in json.dumps(made)
+
+
+def test_a_loader_is_told_whom_to_ask_and_for_what_but_not_who_paid() -> None:
+    made = asking("loading", **PROVIDED)
+    text = made["metadata"]["annotations"][TASK_ANNOTATION]
+    told = decode_loader_task(text)
+    assert (told.namespace, told.job, told.attempt) == ("jobs", "sum", 3)
+    assert (told.provider_url, told.asks_provider) == (URL, True)
+    assert (told.datasets[0].id, told.datasets[0].service_id) == (examples.DID, "compute")
+    assert examples.TRANSACTION not in text
+    assert "age" not in text
 
 
 @pytest.mark.parametrize("phase", PHASES)

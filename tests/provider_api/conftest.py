@@ -5,8 +5,21 @@ process on a deep document instead of raising an error, also for the tests of ot
 """
 
 import sys
+from collections.abc import AsyncIterator
+
+import pytest
 
 _LIMIT = sys.getrecursionlimit()
 import eth_account  # noqa: E402, F401 - between reading and restoring the limit
 
 sys.setrecursionlimit(_LIMIT)
+
+from pods import Site  # noqa: E402
+from sites import serving  # noqa: E402
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """A web server on loopback that answers as its test says."""
+    async with serving(Site()) as site:
+        yield site

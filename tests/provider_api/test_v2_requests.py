@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recordings
+from c2d_provider.asked import PublishedAsked, RawAsked
 from c2d_provider.ddo import Container
 from c2d_provider.files import UrlFile
 from c2d_provider.wire import v2_requests as v2
 from c2d_provider.wire.v2_answers import Rejected
-from c2d_provider.wire.v2_requests import PublishedAsked, RawAsked
 
 CONSUMER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
 DATASET = "did:op:5596a837c68a80a781220447646381af05f82d7062e47727da68c6409caecc8d"

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from c2d_api.computejob import ComputeJob, Json
 from c2d_provider.fees import SignedFee
+from c2d_provider.ports import FileFacts
 from c2d_provider.refusals import Reason, Refusal
 
 ENDPOINTS: Final = {
@@ -46,9 +47,10 @@ STATUS_TEXTS: Final = {
 }
 """Texts of provider v2; other numbers keep the text that the operator gave them."""
 
-_ORDER_REASONS: Final = frozenset(
-    reason for reason in Reason if reason.startswith(("Order", "Fee"))
-) - {Reason.FEES_NOT_PAID, Reason.FEE_SPENT}
+ORDERS: Final = frozenset(reason for reason in Reason if reason.startswith(("Order", "Fee"))) - {
+    Reason.FEES_NOT_PAID,
+    Reason.FEE_SPENT,
+}
 
 _CODES: Final = {
     Reason.ASSET_NOT_FROM_OCEAN: ("", "in_use_or_not_on_chain"),
@@ -67,12 +69,12 @@ _CODES: Final = {
     Reason.FILES_OF_OTHER_ASSET: ("", "file_unavailable"),
     Reason.ASSET_UNKNOWN: (".documentId", "did_not_found"),
     Reason.ASSET_MALFORMED: (".documentId", "did_not_found"),
-    **dict.fromkeys(_ORDER_REASONS, (".serviceId", "order_invalid")),
+    **dict.fromkeys(ORDERS, (".serviceId", "order_invalid")),
 }
 """What is added to the name of a dataset, and the code of what is wrong with it."""
 
 _ALGORITHM_CODES: Final = {
-    **dict.fromkeys(_ORDER_REASONS, "in_use_or_not_on_chain"),
+    **dict.fromkeys(ORDERS, "in_use_or_not_on_chain"),
     Reason.ASSET_UNKNOWN: "did_not_found",
     Reason.ASSET_MALFORMED: "did_not_found",
     Reason.SERVICE_OF_OTHER_PROVIDER: "compute_services_not_in_same_provider",
@@ -87,7 +89,7 @@ _ELSEWHERE: Final = {
 }
 """Errors that name a part of their own."""
 
-_CONSUMABLE_CODES: Final = {
+CONSUMABLE: Final = {
     Reason.ASSET_STATE: "ASSET_DISABLED",
     Reason.CREDENTIALS_NOT_ALLOWED: "CREDENTIAL_NOT_IN_ALLOW_LIST",
     Reason.CREDENTIALS_UNKNOWN: "CREDENTIAL_NOT_IN_ALLOW_LIST",
@@ -222,7 +224,7 @@ def refused_part(refusal: Refusal, resource: str, document_id: str) -> Answer:
     reason = refusal.reason
     if reason in _ELSEWHERE:
         return resource_failure(*_ELSEWHERE[reason])
-    if reason in _CONSUMABLE_CODES:
+    if reason in CONSUMABLE:
         return resource_failure(resource, consumability(document_id, refusal))
     if resource == "algorithm" and reason in _ALGORITHM_CODES:
         return resource_failure(resource, _ALGORITHM_CODES[reason])
@@ -232,7 +234,7 @@ def refused_part(refusal: Refusal, resource: str, document_id: str) -> Answer:
 
 def consumability(document_id: str, refusal: Refusal) -> str:
     """Write why an asset may not be used by a consumer, or at all."""
-    name = _CONSUMABLE_CODES[refusal.reason]
+    name = CONSUMABLE[refusal.reason]
     return f"Error: Access to asset {document_id} was denied with code: ConsumableCodes.{name}."
 
 
@@ -242,6 +244,26 @@ def refused_order(refusal: Refusal, transaction: str, chain_id: int) -> Answer:
         f"Order with tx_id {transaction} could not be validated due to error: {refusal.message}",
         chain_id,
     )
+
+
+def asset_unknown(did: str) -> Answer:
+    """Write that a metadata cache has no such asset, in the words that ocean.py looks for."""
+    return failure(f"Asset DID {did} not found in Elasticsearch", _NOT_FOUND)
+
+
+def file_known(index: int, kind: str, facts: FileFacts) -> dict[str, Any]:
+    """Write what is known of a file; ocean.js reads its `name`, others `filename`."""
+    length = facts.content_length
+    body: dict[str, Any] = {
+        "index": index,
+        "valid": facts.valid,
+        "type": kind,
+        "contentLength": "" if length is None else str(length),
+        "contentType": facts.content_type,
+        "filename": facts.name,
+        "name": facts.name,
+    }
+    return {**body, "checksum": facts.sha256, "checksumType": "sha256"} if facts.sha256 else body
 
 
 def consume_failure(text: str, chain_id: int) -> Answer:
@@ -296,6 +318,11 @@ def job(job: ComputeJob, ocean: Json, agreement_id: str, files: Sequence[Json] =
         "algoDID": job.spec.algorithm.id,
         "inputDID": [dataset.id for dataset in job.spec.datasets],
     }
+
+
+def moment(seconds: int) -> datetime:
+    """Turn seconds of the epoch into a time."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def epoch(moment: datetime) -> str:

@@ -6,13 +6,30 @@ body. What is rejected here has the shape that these clients know (see `v2_answe
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from c2d_provider import addresses, ddo, nonces, parameters, strict_json
+from c2d_provider.asked import (
+    AlgorithmAsked,
+    AssetAsked,
+    Authorization,
+    CreateToken,
+    Decrypt,
+    DeleteToken,
+    Document,
+    Download,
+    FileInfo,
+    Initialize,
+    InitializeCompute,
+    JobAsked,
+    PublishedAsked,
+    RawAsked,
+    ResultAsked,
+    Start,
+    StatusAsked,
+)
 from c2d_provider.ddo import Container
 from c2d_provider.files import FileObject, parse_file
-from c2d_provider.nonces import Nonce
 from c2d_provider.refusals import Refused
 from c2d_provider.wire.v2_answers import Rejected, failure, resource_failure, validation
 
@@ -25,166 +42,6 @@ _TIME = re.compile(r"0|[1-9][0-9]{0,15}")
 _JOB_ID = re.compile(r"(0x[0-9a-f]{64}-)?[0-9a-f]{32}")
 
 Sent = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Authorization:
-    """Who a request says it is from. Texts are as sent: they stand in the signed message.
-
-    `signature` is "" where a token is to count instead.
-    """
-
-    address: str
-    nonce: Nonce
-    signature: str
-
-
-@dataclass(frozen=True)
-class AssetAsked:
-    """An asset that a request names; `transaction` is "" where no order is named."""
-
-    document_id: str
-    service_id: str
-    transaction: str
-    user_data: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class PublishedAsked:
-    """A published algorithm that a request names, with what it is to be given."""
-
-    asset: AssetAsked
-    custom_data: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class RawAsked:
-    """An algorithm that came with the request: its code, or the file that has it."""
-
-    container: Container
-    code: str
-    file: FileObject | None
-    custom_data: Mapping[str, Any]
-
-
-AlgorithmAsked = PublishedAsked | RawAsked
-
-
-@dataclass(frozen=True)
-class Start:
-    """`POST /compute`: the first dataset is the one whose DID is signed."""
-
-    authorization: Authorization
-    datasets: tuple[AssetAsked, ...]
-    algorithm: AlgorithmAsked
-    environment: str
-
-
-@dataclass(frozen=True)
-class JobAsked:
-    """`PUT` and `DELETE /compute`: a job to stop or to delete."""
-
-    authorization: Authorization
-    job_id: str
-    document_id: str
-
-
-@dataclass(frozen=True)
-class StatusAsked:
-    """`GET /compute`: one job, or all of a consumer; signatures are neither needed nor read."""
-
-    consumer: str
-    job_id: str
-    document_id: str
-
-
-@dataclass(frozen=True)
-class ResultAsked:
-    """`GET /computeResult`."""
-
-    authorization: Authorization
-    job_id: str
-    index: int
-
-
-@dataclass(frozen=True)
-class InitializeCompute:
-    """`POST /initializeCompute`: what a job will need to be ordered, until when."""
-
-    consumer: str
-    datasets: tuple[AssetAsked, ...]
-    algorithm: AlgorithmAsked
-    environment: str
-    valid_until: int
-
-
-@dataclass(frozen=True)
-class Initialize:
-    """`GET /initialize`: what a download will need to be ordered."""
-
-    consumer: str
-    asset: AssetAsked
-    file_index: int | None
-
-
-@dataclass(frozen=True)
-class Download:
-    """`GET /download`."""
-
-    authorization: Authorization
-    asset: AssetAsked
-    file_index: int
-
-
-@dataclass(frozen=True)
-class FileInfo:
-    """`POST /fileinfo`: the files of a service, or one file object."""
-
-    document_id: str
-    service_id: str
-    file: FileObject | None
-    checksum: bool
-    user_data: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class CreateToken:
-    """`GET /createAuthToken`; `expiration` in seconds of the epoch."""
-
-    authorization: Authorization
-    expiration: int
-
-
-@dataclass(frozen=True)
-class DeleteToken:
-    """`DELETE /deleteAuthToken`."""
-
-    authorization: Authorization
-    token: str
-
-
-@dataclass(frozen=True)
-class Document:
-    """An encrypted DDO as it is sent; `flags` is a byte, the hash `0x` and 64 digits."""
-
-    encrypted: bytes
-    flags: int
-    hash: str
-
-
-@dataclass(frozen=True)
-class Decrypt:
-    """`POST /decrypt`: the DDO of a transaction, or the document that is sent.
-
-    `signed` is what stands first in the signed text: the transaction or the NFT, as sent.
-    """
-
-    authorization: Authorization
-    chain_id: int
-    nft: str
-    signed: str
-    transaction: str
-    document: Document | None
 
 
 def sent_parameters(query: Iterable[tuple[str, str]], body: bytes) -> Sent:

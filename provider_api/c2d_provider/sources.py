@@ -1,0 +1,231 @@
+"""Where a file comes from: the request that brings it, with the consumer's values in it.
+
+Pure. What the owner of a file wrote stays as it is, byte by byte: a URL may be signed.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
+
+from eth_keys.datatypes import PrivateKey
+
+from c2d_provider import messages, signatures, strict_json
+from c2d_provider.fields import Json
+from c2d_provider.files import ArweaveFile, GraphqlFile, Headers, IpfsFile, S3File, UrlFile
+from c2d_provider.ports import Remote, ResolvedRequest
+from c2d_provider.refusals import Reason, refuse
+
+SIGNED_FOR: Final = 3600
+"""Seconds for which a signed request to a bucket is good: from the answer to the last attempt."""
+
+_DEFAULT_REGION = "us-east-1"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_STEERING = frozenset({"accept-encoding", "expect", "keep-alive"})
+_DOTS = re.compile(r"%2e|%2f|%5c", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Gateways:
+    """Base URLs by which files of IPFS and Arweave are read; "" where there is none."""
+
+    ipfs: str = field(repr=False, default="")
+    arweave: str = field(repr=False, default="")
+
+
+def request(
+    file: UrlFile | GraphqlFile | IpfsFile | ArweaveFile | S3File,
+    values: Json,
+    gateways: Gateways,
+    now: float,
+) -> ResolvedRequest:
+    """Say how a file is fetched; `now` is in seconds of the epoch.
+
+    Raises:
+        Refused: It cannot be: there is no gateway for it, or its path would leave its hash.
+    """
+    match file:
+        case UrlFile():
+            return of_url(file, values)
+        case GraphqlFile():
+            return of_graphql(file, values)
+        case IpfsFile():
+            return of_ipfs(file, gateways.ipfs)
+        case ArweaveFile():
+            return of_arweave(file, gateways.arweave)
+        case S3File():
+            return of_bucket(file, now)
+
+
+def of_url(file: UrlFile, values: Json) -> ResolvedRequest:
+    """Ask for a URL: values go into the query of a GET, and are the JSON body of a POST."""
+    url, headers = _without_user(file.url, file.headers)
+    if file.method == "GET":
+        return ResolvedRequest(_with_query(url, values), "GET", headers)
+    if not values:
+        return ResolvedRequest(url, "POST", headers)
+    return _json_post(url, headers, values)
+
+
+def of_graphql(file: GraphqlFile, values: Json) -> ResolvedRequest:
+    """Ask a GraphQL endpoint; values are the variables of the query."""
+    url, headers = _without_user(file.url, file.headers)
+    return _json_post(url, headers, {"query": file.query, "variables": dict(values)})
+
+
+def of_ipfs(file: IpfsFile, gateway: str) -> ResolvedRequest:
+    """Ask a gateway of IPFS.
+
+    Raises:
+        Refused: There is no gateway, or the path would leave the hash.
+    """
+    if not gateway:
+        refuse(Reason.FILE_UNAVAILABLE, "No IPFS_GATEWAY defined, files of IPFS are not served")
+    if _DOTS.search(file.hash):
+        refuse(Reason.FILES_MALFORMED, "a file object has a path that is none")
+    return ResolvedRequest(f"{gateway.rstrip('/')}/ipfs/{file.hash}", "GET", _own(file.headers))
+
+
+def of_arweave(file: ArweaveFile, gateway: str) -> ResolvedRequest:
+    """Ask a gateway of Arweave.
+
+    Raises:
+        Refused: There is no gateway.
+    """
+    if not gateway:
+        refuse(
+            Reason.FILE_UNAVAILABLE, "No ARWEAVE_GATEWAY defined, files of Arweave are not served"
+        )
+    return ResolvedRequest(
+        f"{gateway.rstrip('/')}/{file.transaction_id}", "GET", _own(file.headers)
+    )
+
+
+def of_bucket(file: S3File, now: float, seconds: int = SIGNED_FOR) -> ResolvedRequest:
+    """Ask for an object of a bucket, signed by its owner's keys (AWS signature version 4).
+
+    Not by obstore: it takes session tokens from the environment into the URL of a stranger, and
+    refuses keys that S3 allows.
+    """
+    endpoint = urlsplit(file.endpoint)
+    host, folder = _host(endpoint), endpoint.path.rstrip("/")
+    if file.path_style or _is_literal(endpoint):
+        folder = f"{folder}/{file.bucket}"
+    else:
+        host = f"{file.bucket}.{host}"
+    path = f"{folder}/{quote(file.key, safe='/-_.~')}"
+    query = _Signing(file, datetime.fromtimestamp(now, UTC), seconds).query(host, path)
+    return ResolvedRequest(f"{endpoint.scheme}://{host}{path}?{query}", "GET", ())
+
+
+def of_remote(remote: Remote, values: Json, key: bytes, nonce: str) -> ResolvedRequest:
+    """Ask another provider for a file with the signature of `key`, by the routes of version 2.
+
+    A nonce is good once, so every attempt needs a request of its own.
+    """
+    (message,) = messages.download(remote.document_id, nonce)
+    digest = next(signatures.digests(message.text))
+    private = PrivateKey(key)
+    signed = private.sign_msg_hash(digest)
+    parts = signed.r.to_bytes(32, "big") + signed.s.to_bytes(32, "big") + bytes([27 + signed.v])
+    query = {
+        "documentId": remote.document_id,
+        "serviceId": remote.service_id,
+        "transferTxId": remote.transaction,
+        "fileIndex": remote.file_index,
+        "consumerAddress": private.public_key.to_checksum_address(),
+        "nonce": nonce,
+        "signature": f"0x{parts.hex()}",
+    }
+    if values:
+        query["userdata"] = strict_json.compact(dict(values))
+    endpoint = remote.endpoint.rstrip("/")
+    return ResolvedRequest(f"{endpoint}/api/services/download?{urlencode(query)}", "GET", ())
+
+
+def _json_post(url: str, headers: Headers, body: Any) -> ResolvedRequest:
+    if not any(name.lower() == "content-type" for name, _ in headers):
+        headers = (*headers, ("Content-Type", "application/json"))
+    return ResolvedRequest(url, "POST", headers, strict_json.compact(body).encode())
+
+
+def _own(headers: Headers) -> Headers:
+    """Leave out the headers that would change what is stored, or how the connection goes on."""
+    return tuple(pair for pair in headers if pair[0].lower() not in _STEERING)
+
+
+def _without_user(url: str, headers: Headers) -> tuple[str, Headers]:
+    """Turn the user and password of a URL into the header that they stand for."""
+    parts, headers = urlsplit(url), _own(headers)
+    user, at, place = parts.netloc.rpartition("@")
+    if not at:
+        return url, headers
+    if not any(name.lower() == "authorization" for name, _ in headers):
+        encoded = base64.b64encode(unquote(user).encode()).decode()
+        headers = (*headers, ("Authorization", f"Basic {encoded}"))
+    return url.replace(f"//{parts.netloc}", f"//{place}", 1), headers
+
+
+def _with_query(url: str, values: Json) -> str:
+    if not values:
+        return url
+    address, _, fragment = url.partition("#")
+    joint = "&" if "?" in address else "?"
+    added = urlencode({name: _text(value) for name, value in values.items()})
+    return f"{address}{joint}{added}" + (f"#{fragment}" if fragment else "")
+
+
+def _text(value: Any) -> str:
+    """Write a value into a query: texts as they are, the rest as JSON has it."""
+    return value if isinstance(value, str) else strict_json.compact(value)
+
+
+def _host(endpoint: SplitResult) -> str:
+    """Write a host as it will stand in the request's header, which is signed."""
+    name = endpoint.hostname or ""
+    name = f"[{name}]" if ":" in name else name
+    is_default = endpoint.port in (None, _DEFAULT_PORTS.get(endpoint.scheme))
+    return name if is_default else f"{name}:{endpoint.port}"
+
+
+def _is_literal(endpoint: SplitResult) -> bool:
+    try:
+        ip_address(endpoint.hostname or "")
+    except ValueError:
+        return endpoint.hostname == "localhost"
+    return True
+
+
+@dataclass(frozen=True)
+class _Signing:
+    """A signature of a GET by AWS's version 4, in its query."""
+
+    file: S3File
+    moment: datetime
+    seconds: int
+
+    def query(self, host: str, path: str) -> str:
+        scope = f"{self.moment:%Y%m%d}/{self.file.region or _DEFAULT_REGION}/s3/aws4_request"
+        time = f"{self.moment:%Y%m%dT%H%M%SZ}"
+        query = "&".join(
+            f"{name}={quote(value, safe='-_.~')}"
+            for name, value in (
+                ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+                ("X-Amz-Credential", f"{self.file.access_key_id}/{scope}"),
+                ("X-Amz-Date", time),
+                ("X-Amz-Expires", str(self.seconds)),
+                ("X-Amz-SignedHeaders", "host"),
+            )
+        )
+        asked = "\n".join(("GET", path, query, f"host:{host}", "", "host", "UNSIGNED-PAYLOAD"))
+        digest = hashlib.sha256(asked.encode()).hexdigest()
+        text = "\n".join(("AWS4-HMAC-SHA256", time, scope, digest))
+        key = f"AWS4{self.file.secret_access_key}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        return f"{query}&X-Amz-Signature={hmac.digest(key, text.encode(), 'sha256').hex()}"
