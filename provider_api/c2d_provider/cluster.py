@@ -67,7 +67,7 @@ class KubernetesCluster:
         `clock` tells the time in seconds of the epoch.
         """
         self._api = api
-        self._jobs = {name: View("ComputeJob", name, parse_job) for name in namespaces}
+        self._jobs = {name: View("ComputeJob", name, parse_job, _consumer) for name in namespaces}
         self._environments = {
             name: View("ComputeEnvironment", name, parse_environment) for name in namespaces
         }
@@ -123,13 +123,7 @@ class KubernetesCluster:
 
     def jobs_of(self, consumer: str) -> tuple[ComputeJob, ...]:
         """List a consumer's jobs, oldest first."""
-        wanted = consumer.lower()
-        found = (
-            job
-            for view in self._jobs.values()
-            for job in view
-            if (job.spec.consumer or "").lower() == wanted
-        )
+        found = (job for view in self._jobs.values() for job in view.of(consumer.lower()))
         return tuple(sorted(found, key=lambda job: (job.created, job.name)))
 
     async def create_job(self, manifest: Json) -> ComputeJob:
@@ -361,6 +355,10 @@ class KubernetesCluster:
         except ApiError as error:
             _LOGGER.error("the provider cannot read %s %s/%s: %s", kind, namespace, name, error)
             raise UnavailableError("the provider may not read what it needs") from None
+
+
+def _consumer(job: ComputeJob) -> str:
+    return (job.spec.consumer or "").lower()
 
 
 def _fee_shard(key: str) -> int:

@@ -8,6 +8,7 @@ our own writes returned is put in at once.
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -51,14 +52,25 @@ class View(Generic[Thing]):
         kind: str,
         namespace: str,
         parse: Callable[[Mapping[str, Any]], Thing],
+        owner: Callable[[Thing], str] = lambda _: "",
         first_pause: float = FIRST_PAUSE,
     ) -> None:
-        """Begin empty; `first_pause` is the time, in seconds, after a first failure."""
+        """Begin empty.
+
+        Args:
+            kind: What is followed.
+            namespace: Where.
+            parse: Reads an object.
+            owner: Names whose it is; `of` finds objects by that.
+            first_pause: The time, in seconds, after a first failure.
+        """
         self.kind = kind
         self.namespace = namespace
         self._parse = parse
         self._first_pause = first_pause
+        self._owner = owner
         self._things: dict[str, Thing] = {}
+        self._owned: defaultdict[str, dict[str, Thing]] = defaultdict(dict)
         self._told = ""
         self.is_listed = False
 
@@ -69,6 +81,10 @@ class View(Generic[Thing]):
     def find(self, name: str) -> Thing | None:
         """Find an object by its name."""
         return self._things.get(name)
+
+    def of(self, owner: str) -> list[Thing]:
+        """List the objects of an owner."""
+        return list(self._owned.get(owner, {}).values())
 
     def put(self, body: Mapping[str, Any]) -> Thing:
         """Take in what a write or a read returned.
@@ -84,7 +100,7 @@ class View(Generic[Thing]):
         """Forget the object of this uid."""
         held = self._things.get(name)
         if held is not None and held.uid == uid:
-            del self._things[name]
+            self._forget(held)
 
     async def follow(self, api: ApiServer) -> None:
         """Keep up with the API server until cancelled."""
@@ -135,8 +151,19 @@ class View(Generic[Thing]):
 
     def _keep(self, thing: Thing) -> None:
         held = self._things.get(thing.name)
-        if held is None or _version(held) <= _version(thing):
-            self._things[thing.name] = thing
+        if held is not None and _version(held) > _version(thing):
+            return
+        if held is not None:
+            self._forget(held)
+        self._things[thing.name] = thing
+        self._owned[self._owner(thing)][thing.name] = thing
+
+    def _forget(self, thing: Thing) -> None:
+        del self._things[thing.name]
+        owner = self._owner(thing)
+        del self._owned[owner][thing.name]
+        if not self._owned[owner]:
+            del self._owned[owner]
 
 
 def _version(thing: Viewed) -> int:

@@ -528,7 +528,23 @@ async def test_a_pod_that_is_being_deleted_has_no_labels(
     assert api.request("PATCH", path, {"metadata": {"finalizers": None}}).accepted
 
 
-# Rights
+# Manifests and rights
+
+
+def test_the_providers_manifest_is_taken_without_a_warning(
+    kubectl: Kubectl, installed: None
+) -> None:
+    file = f"--filename={MANIFESTS / 'provider.yaml'}"
+    applied = kubectl(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--dry-run=server",
+        "--warnings-as-errors",
+        file,
+    )
+    assert applied.returncode == 0, applied.stderr
+    assert applied.stdout.count("serverside-applied") == 5
 
 
 async def test_secrets_are_read_by_name_only(cluster: KubernetesCluster, api: ApiServer) -> None:

@@ -298,11 +298,6 @@ async def test_an_order_that_ended_since_the_start_still_counts() -> None:
     assert (await denied(world))[1] == f"dataset {DATASET}: The order has expired."
 
 
-async def test_what_the_environment_costs_today_is_not_asked() -> None:
-    """A fee that was enough at the start: nothing, since the environment was free then."""
-    assert (await answered(World())).status == 200
-
-
 CREDENTIALS = (Credentials(deny=(Entry("address", frozenset({chain.CONSUMER.lower()})),)),)
 LIST = (8996, "0x" + "7" * 40)
 LISTED = (Credentials(allow=(Entry("accessList", frozenset({LIST[1]})),)),)

@@ -119,6 +119,16 @@ async def test_an_answer_that_comes_after_its_objects_end_brings_nothing_back() 
     assert names(view) == {}
 
 
+def test_objects_are_found_by_whose_they_are() -> None:
+    view = View("Thing", "here", parse, lambda thing: thing.uid)
+    for name, version, uid in (("a", 1, "x"), ("b", 2, "x"), ("c", 3, "y"), ("b", 4, "y")):
+        view.put(body(name, version, uid))
+    assert [thing.name for thing in view.of("x")] == ["a"]
+    assert sorted(thing.name for thing in view.of("y")) == ["b", "c"]
+    view.drop("a", "x")
+    assert view.of("x") == view.of("nobody") == []
+
+
 async def test_the_end_of_a_former_object_is_not_that_of_its_successor() -> None:
     told: list[Json | Exception] = [
         event("ADDED", "a", 6, "second"),
