@@ -79,6 +79,7 @@ def up(wishes: Wishes) -> None:
         _store(wishes, daemons, kubectl),
         _files(wishes, daemons, kubectl),
         _class(wishes, kubectl),
+        _chain(daemons, kubectl),
     )
     data_url = ensure_dataset(values.files, log / "pip.log")
     facts = stack_file.Facts(
@@ -86,7 +87,8 @@ def up(wishes: Wishes) -> None:
         registry,
         values.store,
         values.files,
-        _chain(daemons, kubectl),
+        values.chain,
+        f"http://{install.PROVIDER}.{install.SYSTEM_NAMESPACE}",
         data_url,
         algorithms,
         log,

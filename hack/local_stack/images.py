@@ -51,6 +51,7 @@ PROGRAMS = {
     "c2d-operator": Recipe("operator/Dockerfile", "requirements/operator.txt"),
     "c2d-loader": Recipe("pod_images/loader/Dockerfile", "requirements/pods.txt"),
     "c2d-publisher": Recipe("pod_images/publisher/Dockerfile", "requirements/pods.txt"),
+    "c2d-provider": Recipe("provider_api/Dockerfile", "requirements/provider.txt"),
 }
 ALGORITHMS = {
     "c2d-busybox": CLUSTER["c2d-busybox"],

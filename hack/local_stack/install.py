@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import shutil
 import socket
 import urllib.parse
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local_stack import settings
+from local_stack.chain import CHAIN_ID, NETWORK, Chain
 from local_stack.console import StackError, say, working
 from local_stack.images import Image
 from local_stack.kubectl import Kubectl
@@ -19,7 +21,10 @@ from local_stack.services import Files, Store
 SYSTEM_NAMESPACE = "c2d-system"
 JOB_NAMESPACE = "c2d-jobs"
 ENVIRONMENT = "local"
+PAID_ENVIRONMENT = "local-paid"
 OPERATOR = "c2d-operator"
+PROVIDER = "c2d-provider"
+PROGRAMS = (OPERATOR, PROVIDER)
 _CRDS = settings.REPOSITORY / "crds"
 _OVERLAY = settings.REPOSITORY / "manifests/overlays/local"
 _RESOURCES = ("crd/computejobs.computetodata.io", "crd/computeenvironments.computetodata.io")
@@ -29,12 +34,17 @@ _TOO_MANY_RESTARTS = 3
 
 @dataclass(frozen=True)
 class Values:
-    """What the installation depends on: images, store, files, volumes."""
+    """What the installation depends on: images, store, files, volumes, chain.
+
+    `provider_address` is that of the provider's Service; None where the cluster chooses one.
+    """
 
     programs: dict[str, Image]
     store: Store
     files: Files
     storage_class: str
+    chain: Chain
+    provider_address: str | None = None
 
 
 def install(kubectl: Kubectl, folder: Path, values: Values) -> None:
@@ -60,32 +70,34 @@ def uninstall(kubectl: Kubectl, folder: Path) -> None:
 
 
 def _wait(kubectl: Kubectl) -> None:
-    wait_until(
-        lambda: _is_rolled_out(kubectl),
-        f"The Deployment {OPERATOR} is not available (its log says why)",
-        limit=_READY_LIMIT,
-        log=kubectl.log,
-        alive=lambda: _restarts(kubectl) < _TOO_MANY_RESTARTS,
-    )
-    wait_until(
-        lambda: kubectl.is_true("computeenvironment", ENVIRONMENT, "Ready", JOB_NAMESPACE),
-        f"The ComputeEnvironment {ENVIRONMENT} is not ready",
-        limit=_READY_LIMIT,
-        log=kubectl.log,
-    )
+    for name in PROGRAMS:
+        wait_until(
+            lambda name=name: _is_rolled_out(kubectl, name),  # type: ignore[misc]  # a default binds the loop's value
+            f"The Deployment {name} is not available (its log says why)",
+            limit=_READY_LIMIT,
+            log=kubectl.log,
+            alive=lambda: _restarts(kubectl) < _TOO_MANY_RESTARTS,
+        )
+    for name in (ENVIRONMENT, PAID_ENVIRONMENT):
+        wait_until(
+            lambda name=name: kubectl.is_true("computeenvironment", name, "Ready", JOB_NAMESPACE),  # type: ignore[misc]  # as above
+            f"The ComputeEnvironment {name} is not ready",
+            limit=_READY_LIMIT,
+            log=kubectl.log,
+        )
 
 
-def _is_rolled_out(kubectl: Kubectl) -> bool:
-    if not kubectl.is_true("deployment", OPERATOR, "Available", SYSTEM_NAMESPACE):
+def _is_rolled_out(kubectl: Kubectl, name: str) -> bool:
+    if not kubectl.is_true("deployment", name, "Available", SYSTEM_NAMESPACE):
         return False
-    body = kubectl.read("deployment", OPERATOR, f"--namespace={SYSTEM_NAMESPACE}") or {}
+    body = kubectl.read("deployment", name, f"--namespace={SYSTEM_NAMESPACE}") or {}
     status = body.get("status", {})
     wanted = body.get("spec", {}).get("replicas")
     return bool(wanted == status.get("updatedReplicas") == status.get("replicas"))
 
 
 def _restarts(kubectl: Kubectl) -> int:
-    """Count how often the newest operator's container has ended and been started again."""
+    """Count how often the newest program's container has ended and been started again."""
     pods = kubectl.read("pods", f"--namespace={SYSTEM_NAMESPACE}") or {"items": []}
     newest: dict[str, Any] = max(
         pods["items"], key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default={}
@@ -95,13 +107,13 @@ def _restarts(kubectl: Kubectl) -> int:
 
 
 def _diagnosis(kubectl: Kubectl) -> Path:
-    """Collect what an operator that does not become ready has to say."""
+    """Collect what programs that do not become ready have to say."""
     log = kubectl.log.with_name("install.log")
     system = f"--namespace={SYSTEM_NAMESPACE}"
     asked = (
         ("get", "computeenvironments", f"--namespace={JOB_NAMESPACE}", "--output=yaml"),
         ("describe", "pods", system),
-        ("logs", f"deployment/{OPERATOR}", system, "--tail=50"),
+        *(("logs", f"deployment/{name}", system, "--tail=50") for name in PROGRAMS),
     )
     answers = []
     for words in asked:
@@ -116,12 +128,16 @@ def _diagnosis(kubectl: Kubectl) -> Path:
 def _write_deployment(folder: Path, values: Values) -> Path:
     """Write the kustomization that adds this stack's values to the shipped overlay."""
     folder.mkdir(parents=True, exist_ok=True)
-    operator = values.programs[OPERATOR]
+    shutil.copy(values.chain.address_file, folder / "address.json")
+    images = [(name, values.programs[name]) for name in PROGRAMS]
     content = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [os.path.relpath(_OVERLAY, folder)],
-        "images": [{"name": OPERATOR, "newName": operator.repository, "digest": operator.digest}],
+        "images": [
+            {"name": name, "newName": image.repository, "digest": image.digest}
+            for name, image in images
+        ],
         "configMapGenerator": [
             {
                 "name": "operator-settings",
@@ -131,20 +147,15 @@ def _write_deployment(folder: Path, values: Values) -> Path:
                     f"C2D_LOADER_IMAGE={values.programs['c2d-loader'].reference}",
                     f"C2D_PUBLISHER_IMAGE={values.programs['c2d-publisher'].reference}",
                 ],
-            }
+            },
+            *_provider_settings(values),
         ],
-        "secretGenerator": [
-            {
-                "name": "result-store",
-                "namespace": JOB_NAMESPACE,
-                "options": {"disableNameSuffixHash": True},
-                "literals": [
-                    f"AWS_ACCESS_KEY_ID={values.store.access_key}",
-                    f"AWS_SECRET_ACCESS_KEY={values.store.secret_key}",
-                ],
-            }
+        "secretGenerator": _secrets(values),
+        "patches": [
+            _environment_patch(values, ENVIRONMENT, "environment-free"),
+            _environment_patch(values, PAID_ENVIRONMENT, "environment-paid"),
+            *_service_patch(values.provider_address),
         ],
-        "patches": [_environment_patch(values)],
     }
     path = folder / "kustomization.yaml"
     path.touch(mode=0o600)
@@ -152,19 +163,59 @@ def _write_deployment(folder: Path, values: Values) -> Path:
     return folder
 
 
-def _environment_patch(values: Values) -> dict[str, object]:
+def _provider_settings(values: Values) -> list[dict[str, object]]:
+    files = ",".join(f"{one['cidr']}:{one['port']}" for one in egress(values.files.url))
+    urls = [f"C2D_PROVIDER_URLS=http://{values.provider_address}"]
+    literals = [
+        f"C2D_RPC_URLS={CHAIN_ID}={values.chain.url}",
+        f"C2D_EGRESS={files}",
+        *(urls if values.provider_address else ()),
+    ]
+    merged = {"namespace": SYSTEM_NAMESPACE, "behavior": "merge"}
+    return [
+        {"name": "provider-settings", **merged, "literals": literals},
+        {"name": "provider-addresses", **merged, "files": ["address.json"]},
+    ]
+
+
+def _secrets(values: Values) -> list[dict[str, object]]:
+    """Give the store's keys to publishers and the provider, and the provider its own."""
+    store = [
+        f"AWS_ACCESS_KEY_ID={values.store.access_key}",
+        f"AWS_SECRET_ACCESS_KEY={values.store.secret_key}",
+    ]
+    keys = [f"provider.key={values.chain.accounts['provider'].key}"]
+    plain = {"options": {"disableNameSuffixHash": True}}
+    return [
+        {"name": "result-store", "namespace": JOB_NAMESPACE, "literals": store, **plain},
+        {"name": "result-store", "namespace": SYSTEM_NAMESPACE, "literals": store, **plain},
+        {"name": "provider-keys", "namespace": SYSTEM_NAMESPACE, "literals": keys, **plain},
+    ]
+
+
+def _service_patch(address: str | None) -> list[dict[str, object]]:
+    operations = [{"op": "add", "path": "/spec/clusterIP", "value": address}]
+    target = {"kind": "Service", "name": PROVIDER}
+    return [{"target": target, "patch": json.dumps(operations)}] if address else []
+
+
+def _environment_patch(values: Values, name: str, account: str) -> dict[str, object]:
     results = {"store": values.store.url, "region": values.store.region}
     if values.store.endpoint:
         results["endpoint"] = values.store.endpoint
     results["credentialsSecret"] = "result-store"
-    changes = {
+    changes: dict[str, object] = {
         "/spec/results": results,
         "/spec/storageClassName": values.storage_class,
         "/spec/egress": egress(values.files.url),
+        "/spec/consumer": {"address": values.chain.accounts[account].address},
     }
+    if name == PAID_ENVIRONMENT:
+        token = json.loads(values.chain.address_file.read_text())[NETWORK]["Ocean"]
+        changes["/spec/prices"] = [{"chainId": CHAIN_ID, "token": token, "perMinute": "1"}]
     operations = [{"op": "add", "path": path, "value": value} for path, value in changes.items()]
     return {
-        "target": {"kind": "ComputeEnvironment", "name": ENVIRONMENT},
+        "target": {"kind": "ComputeEnvironment", "name": name},
         "patch": json.dumps(operations),
     }
 

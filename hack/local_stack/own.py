@@ -50,13 +50,16 @@ def up(*, until: str | None = None) -> None:
         ),
         services.ensure_files(daemons, settings.NODE_ADDRESS, settings.FILES_PORT),
         addons.STORAGE_CLASS,
+        ensure_chain(daemons, settings.NODE_ADDRESS, settings.RPC_PORT, programs["anvil"]),
+        settings.PROVIDER_ADDRESS,
     )
     facts = stack_file.Facts(
         kubectl,
         builder.registry,
         values.store,
         values.files,
-        ensure_chain(daemons, settings.NODE_ADDRESS, settings.RPC_PORT, programs["anvil"]),
+        values.chain,
+        f"http://{values.provider_address}",
         ensure_dataset(values.files, log / "pip.log"),
         builder.ensure(images.ALGORITHMS),
         log,
@@ -85,9 +88,8 @@ def status() -> bool:
     program = toolchain.ensure("kubectl")["kubectl"]
     kubectl = Kubectl(program, settings.ADMIN_KUBECONFIG, daemons.log("kubectl"))
     rows["node"] = kubectl.is_true("node", settings.NODE_NAME, "Ready")
-    rows["operator"] = kubectl.is_true(
-        "deployment", install.OPERATOR, "Available", install.SYSTEM_NAMESPACE
-    )
+    for name in install.PROGRAMS:
+        rows[name] = kubectl.is_true("deployment", name, "Available", install.SYSTEM_NAMESPACE)
     rows["environment"] = kubectl.is_true(
         "computeenvironment", install.ENVIRONMENT, "Ready", install.JOB_NAMESPACE
     )

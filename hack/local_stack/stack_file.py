@@ -19,6 +19,7 @@ class Facts:
     store: Store
     files: Files
     chain: Chain
+    provider_url: str
     data_url: str
     algorithms: dict[str, Image]
     logs: Path
@@ -47,6 +48,7 @@ def write(path: Path, facts: Facts) -> None:
         "FILES_DIR": facts.files.folder,
         "FILES_URL": facts.files.url,
         "DATA_URL": facts.data_url,
+        "PROVIDER_URL": facts.provider_url,
         "RPC_URL": facts.chain.url,
         "ADDRESS_FILE": facts.chain.address_file,
         "AUDIT_LOG": facts.audit_log or "",

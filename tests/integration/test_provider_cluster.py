@@ -61,8 +61,8 @@ async def until(probe: Callable[[], object]) -> None:
 @pytest.fixture(scope="module")
 def installed(api: ApiServer, kubectl: Kubectl) -> Iterator[None]:
     """The namespaces and the provider's rights, as the manifests have them."""
-    for name in ("namespaces", "provider-rbac"):
-        applied = kubectl("apply", f"--filename={MANIFESTS / name}.yaml")
+    for file in (MANIFESTS / "base/namespaces.yaml", MANIFESTS / "components/provider/rbac.yaml"):
+        applied = kubectl("apply", f"--filename={file}")
         assert applied.returncode == 0, applied.stderr
     for namespace, account in (
         ("c2d-system", "c2d-provider"),
@@ -534,7 +534,7 @@ async def test_a_pod_that_is_being_deleted_has_no_labels(
 def test_the_providers_manifest_is_taken_without_a_warning(
     kubectl: Kubectl, installed: None
 ) -> None:
-    file = f"--filename={MANIFESTS / 'provider.yaml'}"
+    file = f"--filename={MANIFESTS / 'components/provider/provider.yaml'}"
     applied = kubectl(
         "apply",
         "--server-side",
@@ -548,12 +548,13 @@ def test_the_providers_manifest_is_taken_without_a_warning(
 
 
 async def test_secrets_are_read_by_name_only(cluster: KubernetesCluster, api: ApiServer) -> None:
-    for namespace, name in ((JOBS, "result-store"), (JOBS, "mine"), ("c2d-system", "other")):
+    stores = (("c2d-system", "result-store"), (JOBS, "result-store"))
+    for namespace, name in (*stores, ("c2d-system", "other")):
         body = {"metadata": {"name": name}, "data": {"key": "c2VjcmV0"}}
         assert api.request("POST", f"/api/v1/namespaces/{namespace}/secrets", body).accepted
-    assert await cluster.secret(JOBS, "result-store") == {"key": b"secret"}
+    assert await cluster.secret("c2d-system", "result-store") == {"key": b"secret"}
     assert await cluster.secret("c2d-system", "environment-consumer") is None
-    for namespace, name in ((JOBS, "mine"), ("c2d-system", "other"), (RECORDS, "any")):
+    for namespace, name in ((JOBS, "result-store"), ("c2d-system", "other"), (RECORDS, "any")):
         with pytest.raises(ports.UnavailableError):
             await cluster.secret(namespace, name)
 
