@@ -5,6 +5,7 @@ that a request sent again in other letter case is the same request.
 """
 
 import re
+from functools import lru_cache
 
 from eth_utils.address import to_checksum_address
 
@@ -13,6 +14,12 @@ from c2d_provider.refusals import Reason, refuse
 ZERO = f"0x{'0' * 40}"
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+
+
+@lru_cache(maxsize=32_768)
+def _eip55(lower: str) -> str:
+    """Write an address in lower case as EIP-55 does; a shard of nonces has hundreds of them."""
+    return str(to_checksum_address(lower))
 
 
 def is_address(text: object) -> bool:
@@ -28,7 +35,7 @@ def checksummed(text: object, what: str = "address") -> str:
     """
     if not isinstance(text, str) or not _ADDRESS.fullmatch(text):
         refuse(Reason.INVALID_ADDRESS, f"{what} must be 0x and 40 hexadecimal digits")
-    return str(to_checksum_address(text))
+    return _eip55(text.lower())
 
 
 def are_equal(one: str, other: str) -> bool:

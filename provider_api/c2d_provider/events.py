@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
-from eth_utils.address import to_checksum_address
 
 from c2d_provider import addresses
 
@@ -82,7 +81,7 @@ def decode(log: RawLog, position: int = 0) -> Event | None:
     """Decode a log; None if it is no event known here, or malformed."""
     if not log.topics or not addresses.is_address(log.emitter):
         return None
-    emitter = str(to_checksum_address(log.emitter))
+    emitter = addresses.checksummed(log.emitter)
     try:
         match f"0x{log.topics[0].hex()}":
             case topic if topic == ORDER_STARTED:
@@ -111,7 +110,7 @@ def _order_started(log: RawLog, emitter: str, position: int) -> OrderStarted:
         ("address", "uint256", "uint256", "uint256", "uint256"), log.data
     )
     return OrderStarted(
-        emitter, position, consumer, to_checksum_address(payer), amount, service, timestamp
+        emitter, position, consumer, addresses.checksummed(payer), amount, service, timestamp
     )
 
 
@@ -121,7 +120,7 @@ def _order_reused(log: RawLog, emitter: str, position: int) -> OrderReused:
         ("bytes32", "address", "uint256", "uint256"), log.data
     )
     return OrderReused(
-        emitter, position, f"0x{order.hex()}", to_checksum_address(caller), timestamp
+        emitter, position, f"0x{order.hex()}", addresses.checksummed(caller), timestamp
     )
 
 
@@ -140,7 +139,7 @@ def _addresses(log: RawLog, count: int) -> tuple[str, ...]:
         raise ValueError("another number of topics")
     if any(len(topic) != _WORD or topic[:12] != _ADDRESS_PADDING for topic in topics):
         raise ValueError("a topic is no address")
-    return tuple(to_checksum_address(topic[12:]) for topic in topics)
+    return tuple(addresses.checksummed(f"0x{topic[12:].hex()}") for topic in topics)
 
 
 def _words(types: tuple[str, ...], data: bytes) -> tuple[Any, ...]:
