@@ -1,10 +1,13 @@
 """The repository's folders are where everything expects them."""
 
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from c2d_provider import VERSION
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (
@@ -50,3 +53,8 @@ def test_no_module_takes_a_name_of_the_standard_library(package: str) -> None:
     names = {path.stem for path in folder.rglob("*.py")} - {"__init__", "__main__"}
     assert len(names) > 1
     assert names.isdisjoint(sys.stdlib_module_names)
+
+
+def test_the_provider_tells_the_version_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION

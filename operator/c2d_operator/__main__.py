@@ -71,8 +71,8 @@ def _causes(error: BaseException) -> list[BaseException]:
     return [cause for part in error.exceptions for cause in _causes(part)]
 
 
-def main() -> int:
-    """Read the settings and serve."""
+def main() -> None:
+    """Read the settings, serve, and end the process."""
     parser = argparse.ArgumentParser(
         prog="c2d_operator",
         description="Runs ComputeJobs. docs/reference/settings.md has its settings.",
@@ -82,16 +82,29 @@ def main() -> int:
         settings = read_settings(os.environ)
     except SettingsError as error:
         print(f"c2d_operator: {error}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
-        return 2
+        sys.exit(2)
     configure_logging(settings)
+    code = 0
+    runner = asyncio.Runner()
     try:
-        asyncio.run(serve(settings, os.environ.get("KUBECONFIG")))
+        runner.run(serve(settings, os.environ.get("KUBECONFIG")))
     except* LeadershipLostError as lost:
+        code = 1
         for cause in _causes(lost):
             _LOGGER.error("stopped, since this operator must not act any more: %s", cause)
-        sys.exit(1)
-    return 0
+    _end(code)
+
+
+def _end(code: int) -> None:
+    """End without waiting for kopf's tasks: cancelled at a bad moment, some of them never end.
+
+    Nothing of ours is left to do by now: the Lease is given back, and all state is elsewhere.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

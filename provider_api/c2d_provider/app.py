@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from c2d_api.asset_request import MAX_REQUEST_BYTES, PATH
+from c2d_provider import VERSION
 from c2d_provider.confirming import Watcher
 from c2d_provider.context import Context
 from c2d_provider.internal import Means, hand_out
@@ -168,12 +168,12 @@ async def readiness(request: web.Request) -> web.Response:
 
 async def document(_: web.Request) -> web.Response:
     """Answer the OpenAPI document."""
-    return json_response(openapi.document((*own_routes(), *v2.routes()), _version()))
+    return json_response(openapi.document((*own_routes(), *v2.routes()), VERSION))
 
 
 async def page(_: web.Request) -> web.Response:
     """Answer the page of the OpenAPI document."""
-    text = openapi.page((*own_routes(), *v2.routes()), _version())
+    text = openapi.page((*own_routes(), *v2.routes()), VERSION)
     headers = {"Content-Security-Policy": _CSP}
     return web.Response(text=text, content_type="text/html", headers=headers)
 
@@ -216,7 +216,3 @@ async def _watching(app: web.Application) -> AsyncIterator[None]:
 async def _finish(app: web.Application) -> None:
     """Let starts that have begun to write come to their end."""
     await app[CONTEXT].finish()
-
-
-def _version() -> str:
-    return version("c2d-kubernetes")

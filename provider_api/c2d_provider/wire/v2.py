@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from importlib.metadata import version
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
@@ -13,6 +12,7 @@ from c2d_api.computeenvironment import Environment
 from c2d_api.computejob import ComputeJob
 from c2d_api.quantities import parse_quantity
 from c2d_provider import (
+    VERSION,
     addresses,
     ddo,
     details,
@@ -91,7 +91,7 @@ async def root(request: web.Request) -> web.Response:
 def described(context: Context) -> dict[str, Any]:
     """Write what the root of provider v2 answers."""
     providers = dict.fromkeys(context.ports.chains.ids, context.identity.address)
-    return v2_answers.root(version("c2d-kubernetes"), providers)
+    return v2_answers.root(VERSION, providers)
 
 
 async def nonce(request: web.Request) -> web.Response:
