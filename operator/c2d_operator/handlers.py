@@ -15,6 +15,7 @@ from c2d_operator.settings import Settings
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CHUNK = 500
+_IDLE_SECONDS = 0.5
 _IDENTITY: Any = "c2d-operator"
 
 
@@ -24,6 +25,8 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.watching.chunk_size = _CHUNK
+    # kopf has a task for each object; at the start thousands would wait for a second event at once
+    settings.queueing.idle_timeout = _IDLE_SECONDS
     for kind, selector in SELECTORS.items():
         if selector:
             settings.watching.label_selectors[_resource(kind)] = selector
