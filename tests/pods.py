@@ -103,5 +103,8 @@ async def memory_peak(process: asyncio.subprocess.Process) -> int:
 
 
 def _memory_peak_until_now(process: int) -> int:
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since
+        return 0
     return max([0, *(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))])

@@ -1,21 +1,11 @@
-"""Import eth-account once, and undo what that does to the whole process.
+"""A web server of a test's own."""
 
-py_ecc, which it brings, raises the recursion limit to 100,000: Python's JSON reader then ends the
-process on a deep document instead of raising an error, also for the tests of other packages.
-"""
-
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
-_LIMIT = sys.getrecursionlimit()
-import eth_account  # noqa: E402, F401 - between reading and restoring the limit
-
-sys.setrecursionlimit(_LIMIT)
-
-from pods import Site  # noqa: E402
-from sites import serving  # noqa: E402
+from pods import Site
+from sites import serving
 
 
 @pytest.fixture
