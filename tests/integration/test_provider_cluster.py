@@ -27,7 +27,7 @@ Body = dict[str, Any]
 Kubectl = Callable[..., CompletedProcess[str]]
 Clusters = Callable[[], AbstractAsyncContextManager[KubernetesCluster]]
 
-MANIFESTS = Path(__file__).parents[2] / "manifests" / "base"
+MANIFESTS = Path(__file__).parents[2] / "manifests"
 JOBS, RECORDS = "c2d-jobs", "c2d-records"
 KEY = b"k" * 32
 ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
