@@ -82,14 +82,18 @@ def leftovers() -> list[str]:
 
 
 def owner() -> Path | None:
-    """Name the folder of the stack that runs on this machine, as its processes know it."""
+    """Name the folder of the stack that runs on this machine, as its processes know it.
+
+    All begin there; some go on to a folder below it.
+    """
     for pid in CGROUP.system_processes() if CGROUP.exists() else ():
         try:
-            folder = Path(f"/proc/{pid}/cwd").readlink()
+            begun = Path(f"/proc/{pid}/cwd").readlink()
         except OSError:
             continue
-        if folder.is_dir() and folder != Path("/"):
-            return folder
+        for folder in (begun, *begun.parents):
+            if (folder / "processes").is_dir():
+                return folder
     return None
 
 
