@@ -41,6 +41,8 @@ def test_a_registry_that_is_down_is_told_as_a_pull_that_failed(run: Run, daemons
     repository = run.image("BUSYBOX").partition("@")[0]
     container = {"image": repository, "tag": "local", "entrypoint": "true"}
     spec = {"environment": run.named("no-registry")}
+    run.start(before=run.job("true", DATA))  # so that every image but the missing one is there
+    assert run.finished("before").outcome == ("Complete", "Succeeded")
     daemons.stop("registry")
     run.start(no_registry=run.job("true", DATA, algorithm={"container": container}, spec=spec))
     ended = run.finished("no-registry")
