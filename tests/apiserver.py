@@ -3,6 +3,7 @@
 import http.client
 import json
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 Body = dict[str, Any]
 _SECONDS = 30
+_IDLE_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class ApiServer:
         self._connection = http.client.HTTPSConnection(
             where.hostname or "", where.port, timeout=_SECONDS, context=context
         )
+        self._used = time.monotonic()
 
     def close(self) -> None:
         """Close the connection."""
@@ -51,6 +54,8 @@ class ApiServer:
 
     def request(self, method: str, path: str, body: Body | None = None, **query: str) -> Answer:
         """Send one request."""
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self._connection.close()  # the server does so, too, after a while: connect anew
         kind = "merge-patch+json" if method == "PATCH" else "json"
         self._connection.request(
             method,
@@ -59,7 +64,9 @@ class ApiServer:
             {"Content-Type": f"application/{kind}", "Accept": "application/json"},
         )
         response = self._connection.getresponse()
-        return Answer(response.status, json.loads(response.read()))
+        answer = Answer(response.status, json.loads(response.read()))
+        self._used = time.monotonic()
+        return answer
 
     def create(self, body: Body, namespace: str, **query: str) -> Answer:
         """Create an object of the project's group."""

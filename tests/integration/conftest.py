@@ -1,5 +1,6 @@
 """One real API server, with the resources installed, and one real chain for all tests here."""
 
+import asyncio
 import json
 import subprocess
 import time
@@ -21,6 +22,23 @@ from rpc_relay import OpenChains, Relay
 from schemas import CRDS
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+_FAREWELL = 20.0
+_LOOPS_OWN = 1
+
+
+@pytest.fixture(autouse=True)
+async def farewells() -> AsyncIterator[None]:
+    """Let closed connections end before their loop does.
+
+    A request that is given up leaves a TLS connection that still says goodbye to its server; a
+    loop that ends meanwhile leaves an open socket, for which a later test would be blamed.
+    """
+    yield
+    loop = asyncio.get_running_loop()
+    open_files = loop._selector.get_map  # type: ignore[attr-defined]  # nothing public tells
+    async with asyncio.timeout(_FAREWELL):
+        while len(open_files()) > _LOOPS_OWN:  # noqa: ASYNC110 - nothing tells of their end
+            await asyncio.sleep(0.001)
 
 
 @pytest.fixture(scope="session")
