@@ -36,7 +36,7 @@ status: ## Tell what of the local stack runs.
 	@$(LOCAL_STACK) status
 
 .PHONY: demo
-demo: $(STAMP) up ## Run a job on real data, show its phases and its results.
+demo: $(STAMP) up ## Publish, order, run and download a job on real data over the provider.
 	@$(VENV)/bin/python examples/demo.py
 
 .PHONY: results

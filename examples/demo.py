@@ -1,16 +1,19 @@
-"""Run a job on real data, show its phases as they pass, and check what it has found.
+"""The whole workflow: publish, order, start, watch, download, and check what was found.
 
-The job is examples/flights/job.yaml: an algorithm that comes to all flights that left New York in
-2013 and brings back when, and with whom, one leaves on time. Its results are fetched from the
-store and compared with the same figures, computed here from the same table without the cluster.
+A publisher publishes all flights that left New York in 2013, the names of the carriers, and an
+algorithm, which alone may come to them; it brings back when, and with whom, one leaves on time.
+A consumer orders all three on chain, starts a job at the provider, watches it, and downloads its
+results, which are compared with the same figures, computed here without the cluster.
+It speaks HTTP with the provider, sends transactions to the chain, and reads the job's conditions
+with kubectl, as the cluster's admin would.
 """
 # ruff: noqa: INP001, T201 - it stands alone, and its terminal output is what it is for
 
 import argparse
 import csv
-import hashlib
 import json
 import math
+import os
 import secrets
 import shutil
 import subprocess
@@ -23,15 +26,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from marketplace import Asset, MarketError, Provider, Trader
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "hack"))
 
-from results import ResultsError, Stack, fetch_results, printable, running_stack, show  # noqa: E402
+from results import ResultsError, Stack, printable, running_stack  # noqa: E402 - after the line above
 
 FLIGHTS = ROOT / "examples" / "flights"
-ALGORITHM = "flights-algorithm.py"
+PARAMETERS = {"late_minutes": 15, "unseen_every": 5}
+NEEDED = (
+    *("PROVIDER_URL", "RPC_URL", "ADDRESS_FILE", "PUBLISHER_PRIVATE_KEY", "CONSUMER_PRIVATE_KEY"),
+    *("DATA_URL", "FILES_URL", "FILES_DIR", "ALGO_IMAGE", "ALGO_TAG", "ALGO_CHECKSUM"),
+)
 MARKS = {"True": ("✓", "32"), "False": ("✗", "31"), "Unknown": ("·", "2")}
 BAR = 30
 SECONDS_TO_DOWNLOAD = 60
@@ -46,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         _run(running_stack(), options)
-    except (DemoError, ResultsError) as error:
+    except (DemoError, MarketError, ResultsError) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -56,56 +63,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="examples/demo.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="examples/demo.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--limit", type=float, default=300, metavar="SECONDS", help="how long the job may take"
     )
     parser.add_argument(
         "--into", type=Path, help="the folder for results; .local/demo/JOB if absent"
     )
-    parser.add_argument("--print", action="store_true", help="print the job instead of running it")
     return parser.parse_args(arguments)
 
 
 def _run(stack: Stack, options: argparse.Namespace) -> None:
-    name = f"flights-{secrets.token_hex(3)}"
-    job = described(stack, name)
-    if options.print:
-        print(yaml.safe_dump(job, sort_keys=False), end="")
-        return
-    publish_algorithm(stack)
-    say_what_happens(job)
-    stack.kubectl("create", "--filename=-", text=json.dumps(job))
-    outcome = follow(stack, name, options.limit)
-    into = options.into or ROOT / ".local" / "demo" / name
-    print(f"\nResults of {name}")
-    fetched = {one.file.name: one.path for one in fetch(stack, name, into)}
+    values = {name: os.environ.get(name, stack.values.get(name, "")) for name in NEEDED}
+    if missing := [name for name, value in values.items() if not value]:
+        raise DemoError(f"set {', '.join(missing)}: the stack does not name them")
+    provider = Provider(f"{values['PROVIDER_URL']}/v2")
+    publisher, consumer = (
+        Trader(provider, values["RPC_URL"], Path(values["ADDRESS_FILE"]), values[key])
+        for key in ("PUBLISHER_PRIVATE_KEY", "CONSUMER_PRIVATE_KEY")
+    )
+    print(f"Provider {provider.url}\n\nPublisher {publisher.account.address}")
+    datasets, algorithm = publish(publisher, values, consumer.account.address)
+    print(f"\nConsumer {consumer.account.address}")
+    job = buy(consumer, datasets, algorithm, f"{stack.namespace}.{stack.values['ENVIRONMENT']}")
+    outcome = follow(stack, job, options.limit)
+    told = consumer.job(job)
+    print(f"\nThe provider says: {told['status']} {told['statusText']}")
+    into = options.into or ROOT / ".local" / "demo" / job
+    fetched = {path.name: path for path in consumer.results(job, into)}
+    for path in fetched.values():
+        print(f"  downloaded {path} ({path.stat().st_size:,} bytes)")
     print("\nalgorithm.log")
     print("\n".join(f"  {printable(line)}" for line in _text(fetched, "algorithm.log").split("\n")))
     if outcome != "Complete":
-        raise DemoError(f"the job {name} ended as {outcome}: `kubectl describe cjob {name}`")
+        raise DemoError(f"the job {job} ended as {outcome}: `kubectl describe cjob {job}`")
     summary = json.loads(_text(fetched, "summary.json"))
     tell(summary)
-    compare(summary, flights_of(job), summary["late_minutes"])
+    compare(summary, table(values["DATA_URL"]), summary["late_minutes"])
     print(f"The plot is {fetched['delays.png']}")
 
 
-def described(stack: Stack, name: str) -> dict[str, Any]:
-    """Read the example job and give it a name, and the addresses of this stack."""
-    job: dict[str, Any] = yaml.safe_load((FLIGHTS / "job.yaml").read_text())
-    values = stack.values
-    job["metadata"] = {"name": name, "namespace": stack.namespace}
-    job["spec"]["environment"] = values["ENVIRONMENT"]
-    flights, carriers = job["spec"]["datasets"]
-    flights["source"]["files"][0]["url"]["url"] = values["DATA_URL"]
-    carriers["source"]["files"][0]["url"]["url"] = beside(values["DATA_URL"], "airlines.csv")
-    algorithm = job["spec"]["algorithm"]
-    algorithm["container"] |= {"image": values["ALGO_IMAGE"], "digest": values["ALGO_CHECKSUM"]}
-    algorithm["container"].pop("tag")
-    code = algorithm["source"]["files"][0]
-    code["url"]["url"] = f"{values['FILES_URL'].rstrip('/')}/{ALGORITHM}"
-    code["sha256"] = hashlib.sha256((FLIGHTS / "algorithm.py").read_bytes()).hexdigest()
-    return job
+def publish(
+    publisher: Trader, values: Mapping[str, str], consumer: str
+) -> tuple[list[Asset], Asset]:
+    """Publish the algorithm, and two datasets that let it come; give the consumer their tokens."""
+    name = f"flights-{secrets.token_hex(8)}.py"
+    shutil.copyfile(FLIGHTS / "algorithm.py", Path(values["FILES_DIR"]) / name)
+    container = {
+        "image": values["ALGO_IMAGE"],
+        "tag": values["ALGO_TAG"],
+        "checksum": values["ALGO_CHECKSUM"],
+        "entrypoint": "python $ALGO",
+    }
+    described = {"language": "python", "version": "1.0.0", "container": container}
+    metadata = {"type": "algorithm", "algorithm": described}
+    algorithm = publisher.publish("When to fly", f"{values['FILES_URL']}/{name}", metadata)
+    print(f"  published algorithm {algorithm.did}", flush=True)
+    terms = {
+        "allowRawAlgorithm": False,
+        "allowNetworkAccess": False,
+        "publisherTrustedAlgorithms": [publisher.trusted(algorithm, container)],
+        "publisherTrustedAlgorithmPublishers": [],
+    }
+    datasets = []
+    for title, url in (
+        ("Flights", values["DATA_URL"]),
+        ("Carriers", beside(values["DATA_URL"], "airlines.csv")),
+    ):
+        datasets.append(publisher.publish(title, url, {"type": "dataset"}, terms))
+        print(f"  published dataset   {datasets[-1].did}  {title}", flush=True)
+    for asset in (*datasets, algorithm):
+        publisher.give(asset, consumer)
+    return datasets, algorithm
 
 
 def beside(url: str, name: str) -> str:
@@ -113,28 +146,15 @@ def beside(url: str, name: str) -> str:
     return f"{url.rpartition('/')[0]}/{name}"
 
 
-def publish_algorithm(stack: Stack) -> None:
-    """Put the algorithm where loaders can fetch it, whole or not at all."""
-    folder = Path(stack.values["FILES_DIR"])
-    partial = folder / f".{ALGORITHM}"
-    shutil.copyfile(FLIGHTS / "algorithm.py", partial)
-    partial.replace(folder / ALGORITHM)
-
-
-def say_what_happens(job: Mapping[str, Any]) -> None:
-    """Say what will be computed on what, and where."""
-    spec = job["spec"]
-    container = spec["algorithm"]["container"]
-    print(f"ComputeJob {job['metadata']['namespace']}/{job['metadata']['name']}")
-    for dataset in spec["datasets"]:
-        file = dataset["source"]["files"][0]
-        print(
-            f"  dataset    {dataset['id']:12} {file['url']['url']}  sha256:{file['sha256'][:12]}…"
-        )
-    code = spec["algorithm"]["source"]["files"][0]
-    print(f"  algorithm  {spec['algorithm']['id']:12} {code['url']['url']}")
-    print(f"  image      {container['image']}@{container['digest'][:19]}…")
-    print(f"  entrypoint {container['entrypoint']}\n")
+def buy(consumer: Trader, datasets: Sequence[Asset], algorithm: Asset, name: str) -> str:
+    """Order everything, and start a job with it."""
+    environment = consumer.environment(name)
+    orders = consumer.order(datasets, algorithm, environment)
+    for order in orders:
+        print(f"  ordered in          {order}")
+    job = consumer.start(datasets, algorithm, orders, environment, PARAMETERS)
+    print(f"  started job         {job}  in {name}\n", flush=True)
+    return job
 
 
 def follow(stack: Stack, name: str, limit: float) -> str:
@@ -194,13 +214,6 @@ def _statuses(stack: Stack, name: str, deadline: float) -> Iterator[dict[str, An
         time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
 
 
-def fetch(stack: Stack, name: str, into: Path) -> list[Any]:
-    """Fetch the job's results and show what they are."""
-    fetched = fetch_results(stack, name, into)
-    show(fetched, into)
-    return fetched
-
-
 def _text(fetched: Mapping[str, Path], name: str) -> str:
     if name not in fetched:
         raise DemoError(f"the job has not published {name}")
@@ -231,17 +244,14 @@ def tell(summary: Mapping[str, Any]) -> None:
     print(f"  of the tenth that it calls riskiest, {riskiest['late']:6.1%} left late")
 
 
-def flights_of(job: Mapping[str, Any]) -> list[str]:
-    """Fetch the table that the job was computed on, which must be that very table."""
-    file = job["spec"]["datasets"][0]["source"]["files"][0]
+def table(url: str) -> list[str]:
+    """Fetch the table that the job was computed on."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(file["url"]["url"], timeout=SECONDS_TO_DOWNLOAD) as answer:
+        with direct.open(url, timeout=SECONDS_TO_DOWNLOAD) as answer:
             data = bytes(answer.read())
     except OSError as error:
         raise DemoError(f"the table cannot be fetched from here: {error}") from None
-    if hashlib.sha256(data).hexdigest() != file["sha256"]:
-        raise DemoError("the table here is not the one that the job names")
     return data.decode().splitlines()
 
 
