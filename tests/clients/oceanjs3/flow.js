@@ -1,7 +1,7 @@
-// A whole job with ocean.js as it is: publish, order, start, watch, fetch. The last line printed
-// is JSON: the job as the client saw it at its end, and its results as text.
-//   node flow.js '{"rpc", "addresses", "provider", "publisher", "consumer", "environment",
-//                  "dataset", "code", "container"}'
+// Whole flows with ocean.js as it is: publish, order, start, watch, fetch. The last line printed is
+// JSON: what the client saw, by flow.
+//   node flow.js '{"rpc", "addresses", "provider", "publisher", "consumer", "environment", "paid",
+//                  "datasets", "code", "container"}'
 
 const { readFileSync } = require('node:fs')
 const { setTimeout: pause } = require('node:timers/promises')
@@ -20,6 +20,7 @@ const { createHash } = require('node:crypto')
 const CHAIN_ID = 8996
 const SERVICE = 'compute-service'
 const LIMIT_MS = 180_000
+const RUNNING = 40
 
 const given = JSON.parse(process.argv[2])
 const addresses = JSON.parse(readFileSync(given.addresses, 'utf8')).development
@@ -100,29 +101,70 @@ async function publish(name, url, metadata, service) {
   return { did: ddo.id, datatoken: datatokenAddress }
 }
 
+// Asks for the terms of a job and pays them, or takes the orders that are still good.
+async function buy(datasets, algorithm, environment, former = []) {
+  const assets = datasets.map((asset, index) => named(asset, former[index]))
+  const code = algorithm.did ? named(algorithm, former[datasets.length]) : algorithm
+  const offered = await ProviderInstance.initializeCompute(
+    assets, code, environment.id, Math.floor(Date.now() / 1000) + 600, given.provider,
+    consumer.address
+  )
+  const paid = []
+  for (const [index, item] of offered.datasets.entries()) {
+    paid.push(await order(datasets[index], item, environment))
+  }
+  if (algorithm.did) paid.push(await order(algorithm, offered.algorithm, environment))
+  return paid
+}
+
 async function order(asset, offered, environment) {
   const tokens = new Datatoken(consumer, CHAIN_ID)
-  const sent = await tokens.startOrder(
-    asset.datatoken, environment.consumerAddress, 0, offered.providerFee
-  )
+  const { validOrder, providerFee } = offered
+  if (validOrder && !providerFee) return validOrder
+  if (providerFee.providerFeeAmount !== '0') {
+    const ocean = providerFee.providerFeeToken
+    const allowed = await tokens.approve(ocean, asset.datatoken, '100')
+    await allowed.wait()
+  }
+  const sent = validOrder
+    ? await tokens.reuseOrder(asset.datatoken, validOrder, providerFee)
+    : await tokens.startOrder(asset.datatoken, environment.consumerAddress, 0, providerFee)
   await sent.wait()
   return sent.hash
 }
 
-async function finished(jobId) {
+function named(asset, transferTxId) {
+  const name = { documentId: asset.did, serviceId: SERVICE }
+  return transferTxId ? { ...name, transferTxId } : name
+}
+
+// Starts a job; null where the provider refuses.
+async function start(datasets, algorithm, orders, environment) {
+  const [first, ...others] = datasets.map((asset, index) => named(asset, orders[index]))
+  const code = algorithm.did ? named(algorithm, orders[datasets.length]) : algorithm
+  const started = await ProviderInstance.computeStart(
+    given.provider, consumer, environment.id, first, code, undefined, others
+  )
+  const job = Array.isArray(started) ? started[0] : started
+  if (job) say(`started ${job.jobId}`)
+  return job && job.jobId
+}
+
+async function told(jobId, wanted) {
   const end = Date.now() + LIMIT_MS
   for (;;) {
-    const told = await ProviderInstance.computeStatus(given.provider, consumer.address, jobId)
-    const job = Array.isArray(told) ? told[0] : told
-    if (job.dateFinished) return job
+    const answer = await ProviderInstance.computeStatus(given.provider, consumer.address, jobId)
+    const job = Array.isArray(answer) ? answer[0] : answer
+    if (wanted(job)) return job
     if (Date.now() > end) throw new Error(`the job is still at ${job.status}`)
     await pause(500)
   }
 }
 
-async function fetched(job) {
+async function ended(jobId) {
+  const job = await told(jobId, (job) => job.dateFinished)
   const results = {}
-  for (const [index, file] of job.results.entries()) {
+  for (const [index, file] of [...job.results].entries()) {
     const url = await ProviderInstance.getComputeResultUrl(
       given.provider, consumer, job.jobId, index
     )
@@ -130,45 +172,81 @@ async function fetched(job) {
     if (!answer.ok) throw new Error(`result ${index}: ${answer.status} ${await answer.text()}`)
     results[file.filename] = await answer.text()
   }
-  return results
+  return { status: job.status, text: job.statusText, results }
+}
+
+async function refused(call) {
+  try {
+    const answer = await call()
+    if (answer === null) return null
+  } catch (error) {
+    return error.message
+  }
+  throw new Error('it was not refused')
+}
+
+async function stopped(dataset, orders, environment) {
+  const sleeping = raw('echo begun; sleep 600')
+  const job = await start([dataset], sleeping, orders, environment)
+  await told(job, (job) => job.status >= RUNNING)
+  await ProviderInstance.computeStop(
+    dataset.did, consumer.address, job, given.provider, consumer
+  )
+  return ended(job)
+}
+
+function raw(rawcode) {
+  const meta = { rawcode, language: 'sh', version: '0.1', container: given.container }
+  return { documentId: '', serviceId: '', meta }
 }
 
 async function main() {
   if (!(await ProviderInstance.isValidProvider(given.provider))) throw new Error('no provider')
   const compute = {
-    allowRawAlgorithm: false,
+    allowRawAlgorithm: true,
     allowNetworkAccess: false,
     publisherTrustedAlgorithms: [
       { did: '*', filesChecksum: '*', containerSectionChecksum: '*' }
     ],
     publisherTrustedAlgorithmPublishers: []
   }
-  const dataset = await publish('dataset', given.dataset, { type: 'dataset' }, { compute })
+  const [one, two] = [
+    await publish('dataset', given.datasets[0], { type: 'dataset' }, { compute }),
+    await publish('dataset', given.datasets[1], { type: 'dataset' }, { compute })
+  ]
+  const nobody = { ...compute, allowRawAlgorithm: false, publisherTrustedAlgorithms: [] }
+  const closed = await publish(
+    'closed', given.datasets[0], { type: 'dataset' }, { compute: nobody }
+  )
   const algorithm = await publish('algorithm', given.code, {
     type: 'algorithm',
     algorithm: { language: 'sh', version: '1.0.0', container: given.container }
   }, {})
-  const environments = await ProviderInstance.getComputeEnvironments(given.provider)
-  const environment = environments[CHAIN_ID].find((one) => one.id === given.environment)
-  const named = (asset) => ({ documentId: asset.did, serviceId: SERVICE })
-  const offered = await ProviderInstance.initializeCompute(
-    [named(dataset)], named(algorithm), environment.id,
-    Math.floor(Date.now() / 1000) + 600, given.provider, consumer.address
-  )
-  const orders = [
-    await order(dataset, offered.datasets[0], environment),
-    await order(algorithm, offered.algorithm, environment)
-  ]
-  say('ordered both')
-  const started = await ProviderInstance.computeStart(
-    given.provider, consumer, environment.id,
-    { ...named(dataset), transferTxId: orders[0] },
-    { ...named(algorithm), transferTxId: orders[1] }
-  )
-  const { jobId } = Array.isArray(started) ? started[0] : started
-  say(`started ${jobId}`)
-  const job = await finished(jobId)
-  console.log(JSON.stringify({ job, results: await fetched(job) }))
+  const offered = (await ProviderInstance.getComputeEnvironments(given.provider))[CHAIN_ID]
+  const free = offered.find((one) => one.id === given.environment)
+  const paid = offered.find((one) => one.id === given.paid)
+  const seen = { priced: paid.priceMin > 0 && free.priceMin === 0 }
+
+  const orders = await buy([one], algorithm, free)
+  seen.free = await ended(await start([one], algorithm, orders, free))
+  const again = await buy([one], algorithm, free, orders)
+  seen.ordered_anew = JSON.stringify(again) !== JSON.stringify(orders)
+  seen.reused = await ended(await start([one], algorithm, again, free))
+  const both = await buy([one, two], algorithm, free)
+  seen.two_datasets = await ended(await start([one, two], algorithm, both, free))
+  const code = raw('echo raw > "$OUTPUTS/raw.txt"')
+  const bought = await buy([one], code, free)
+  seen.raw = await ended(await start([one], code, bought, free))
+  seen.stopped = await stopped(one, bought, free)
+
+  const fees = await buy([one], algorithm, paid)
+  seen.paid = await ended(await start([one], algorithm, fees, paid))
+  seen.paid_twice = await refused(() => start([one], algorithm, fees, paid))
+  const anew = await buy([one], algorithm, paid, fees)
+  seen.paid_again = await ended(await start([one], algorithm, anew, paid))
+  seen.stolen = await refused(() => start([closed], algorithm, orders, free))
+  seen.not_trusted = await refused(() => buy([closed], algorithm, free))
+  console.log(JSON.stringify(seen))
 }
 
 main().catch((error) => {
