@@ -83,11 +83,22 @@ def wait_until(
 
 
 @contextmanager
-def running(command: Sequence[str | Path], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str | Path],
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program for as long as the context lasts, and not longer than this process."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            tied_to_parent(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            tied_to_parent(command),
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     try:
         yield process

@@ -9,6 +9,8 @@ COREDNS_VERSION = "1.15.0"
 LOCAL_PATH_VERSION = "0.0.30"
 VERSITYGW_VERSION = "1.8.0"
 ANVIL_VERSION = "1.7.1"  # as in hack/chain/package.json
+KUBO_VERSION = "0.43.0"  # the newest one without replaced modules
+ARLOCAL_VERSION = "1.1.66"  # as in hack/arweave/package.json
 GO_VERSION = "1.26.8"  # the API server's /openapi/v2 breaks when it is compiled with Go 1.27
 
 REPOSITORY = Path(__file__).resolve().parents[2]

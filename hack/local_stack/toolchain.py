@@ -1,6 +1,6 @@
 """The programs of the cluster, built once from their Go modules and cached by version.
 
-The chain's program comes from npm, in the same way.
+The chain's program comes from npm, in the same way; so do the servers that only tests need.
 
 `ensure` is all that others need. A build goes to a temporary folder that is renamed when it is
 complete, so that an interrupted one leaves nothing that looks finished.
@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,12 +32,15 @@ _KUBERNETES_PROGRAMS = (
     "kubectl",
 )
 _STAGING = re.compile(r"^\s*(k8s\.io/[a-z0-9-]+) => \./staging/", re.MULTILINE)
-_BUILD_MINUTES = {"kubernetes": 6}
+_BUILD_MINUTES = {"kubernetes": 6, "kubo": 2}
 _NEEDED = {
     "go": "Go is needed to build the cluster's programs: install it (https://go.dev/dl)",
     "npm": "npm is needed to install the chain's program: install Node.js (https://nodejs.org)",
+    "g++": "A C++ compiler is needed to build what tests of Arweave need: install g++",
+    "make": "make is needed to build what tests of Arweave need: install make",
 }
 _CHAIN = settings.REPOSITORY / "hack/chain"
+_ARWEAVE = settings.REPOSITORY / "hack/arweave"
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Tool:
     version: str
     programs: tuple[str, ...]
     build: Callable[["Workshop"], None]
-    needs: str = "go"
+    needs: tuple[str, ...] = ("go",)
+    only_tests: bool = False
 
     @property
     def folder(self) -> Path:
@@ -83,12 +88,14 @@ def ensure(*names: str) -> dict[str, Path]:
 
 def every_program() -> tuple[str, ...]:
     """Name all programs that a whole stack needs."""
-    return tuple(program for tool in _TOOLS for program in tool.programs)
+    tools = [tool for tool in _TOOLS if not tool.only_tests]
+    return tuple(program for tool in tools for program in tool.programs)
 
 
 def _make(tool: Tool) -> None:
-    if shutil.which(tool.needs) is None:
-        raise StackError(_NEEDED[tool.needs])
+    for needed in tool.needs:
+        if shutil.which(needed) is None:
+            raise StackError(_NEEDED[needed])
     with _only_one(tool):
         if tool.folder.is_dir():
             return
@@ -159,11 +166,15 @@ def _build_kubernetes(workshop: Workshop) -> None:
     workshop.go("build", "-ldflags", flags, "-o", f"{workshop.output}/", *packages)
 
 
-def _build_etcd(workshop: Workshop) -> None:
-    package = "go.etcd.io/etcd/server/v3"
-    workshop.go("mod", "init", "store")
-    workshop.go("get", f"{package}@v{settings.ETCD_VERSION}")
-    workshop.go("build", "-ldflags", "-s -w", "-o", str(workshop.output / "etcd"), package)
+def _built(package: str, version: str, program: str) -> Callable[[Workshop], None]:
+    """Build in a module of our own, since `go install` refuses a module that excludes others."""
+
+    def build(workshop: Workshop) -> None:
+        workshop.go("mod", "init", "tool")
+        workshop.go("get", f"{package}@v{version}")
+        workshop.go("build", "-ldflags", "-s -w", "-o", str(workshop.output / program), package)
+
+    return build
 
 
 def _installed(package: str, version: str) -> Callable[[Workshop], None]:
@@ -175,17 +186,49 @@ def _installed(package: str, version: str) -> Callable[[Workshop], None]:
 
 def _install_anvil(workshop: Workshop) -> None:
     """Install the binary alone, by the lock file's hash; nothing of the package runs meanwhile."""
+    modules = _npm_packages(_CHAIN, workshop)
+    (package,) = (modules / "@foundry-rs").iterdir()
+    (package / "bin/anvil").rename(workshop.output / "anvil")
+
+
+def _install_arlocal(workshop: Workshop) -> None:
+    """Install by the lock file's hashes, and compile SQLite, whose source is in its package.
+
+    Beside arlocal are the packages that it needs, and Arweave's own client. Of the packages'
+    scripts none runs; the compiler takes the headers that are installed with Node.js, if they are.
+    """
+    modules = _npm_packages(_ARWEAVE, workshop)
+    command = ("node", modules / "node-gyp/bin/node-gyp.js", "rebuild")
+    environment = os.environ | _node_headers() | {"npm_config_python": sys.executable}
+    run(command, log=workshop.log, cwd=modules / "sqlite3", env=environment)
+    modules.rename(workshop.output / "node_modules")
+    (workshop.output / "arlocal").symlink_to("node_modules/arlocal/bin/index.js")
+
+
+def _node_headers() -> dict[str, str]:
+    """Name the folder that has Node.js's own headers; without one, node-gyp downloads them."""
+    prefix = Path(shutil.which("node") or "/").resolve().parent.parent
+    has_them = (prefix / "include/node/node_api.h").is_file()
+    return {"npm_config_nodedir": str(prefix)} if has_them else {}
+
+
+def _npm_packages(listed: Path, workshop: Workshop) -> Path:
+    """Install what a lock file lists, without running any of it; returns the folder."""
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(_CHAIN / name, workshop.source)
+        shutil.copy(listed / name, workshop.source)
     words = ("ci", "--ignore-scripts", "--no-audit", "--no-fund")
     run(["npm", *words], log=workshop.log, cwd=workshop.source)
-    (package,) = (workshop.source / "node_modules/@foundry-rs").iterdir()
-    (package / "bin/anvil").rename(workshop.output / "anvil")
+    return workshop.source / "node_modules"
 
 
 _TOOLS = (
     Tool("kubernetes", settings.KUBERNETES_VERSION, _KUBERNETES_PROGRAMS, _build_kubernetes),
-    Tool("etcd", settings.ETCD_VERSION, ("etcd",), _build_etcd),
+    Tool(
+        "etcd",
+        settings.ETCD_VERSION,
+        ("etcd",),
+        _built("go.etcd.io/etcd/server/v3", settings.ETCD_VERSION, "etcd"),
+    ),
     Tool(
         "coredns",
         settings.COREDNS_VERSION,
@@ -204,5 +247,20 @@ _TOOLS = (
         ("versitygw",),
         _installed("github.com/versity/versitygw/cmd/versitygw", settings.VERSITYGW_VERSION),
     ),
-    Tool("anvil", settings.ANVIL_VERSION, ("anvil",), _install_anvil, needs="npm"),
+    Tool("anvil", settings.ANVIL_VERSION, ("anvil",), _install_anvil, needs=("npm",)),
+    Tool(
+        "kubo",
+        settings.KUBO_VERSION,
+        ("ipfs",),
+        _built("github.com/ipfs/kubo/cmd/ipfs", settings.KUBO_VERSION, "ipfs"),
+        only_tests=True,
+    ),
+    Tool(
+        "arlocal",
+        settings.ARLOCAL_VERSION,
+        ("arlocal",),
+        _install_arlocal,
+        needs=("npm", "g++", "make"),
+        only_tests=True,
+    ),
 )

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from local_stack import settings
+from local_stack import settings, toolchain
 from local_stack.chain import listed, prepare
 
-CHAIN = settings.REPOSITORY / "hack/chain"
+HACK = settings.REPOSITORY / "hack"
+CHAIN = HACK / "chain"
 STATE = f"state-{settings.ANVIL_VERSION}.json"
 
 
@@ -40,15 +41,35 @@ def test_a_saved_state_is_kept_if_it_is_whole(
     assert state.exists() == is_kept
 
 
-def test_anvil_is_installed_in_the_version_that_the_cache_is_named_by() -> None:
-    (package,) = json.loads((CHAIN / "package.json").read_text())["dependencies"].items()
-    (locked,) = (
-        one
-        for name, one in json.loads((CHAIN / "package-lock.json").read_text())["packages"].items()
-        if name.endswith(package[0])
-    )
-    assert package[1] == locked["version"] == settings.ANVIL_VERSION
-    assert locked["integrity"].startswith("sha512-")
+@pytest.mark.parametrize(
+    ("folder", "package", "version"),
+    [
+        ("chain", "@foundry-rs/anvil-linux-amd64", settings.ANVIL_VERSION),
+        ("arweave", "arlocal", settings.ARLOCAL_VERSION),
+    ],
+)
+def test_a_server_is_installed_in_the_version_that_the_cache_is_named_by(
+    folder: str, package: str, version: str
+) -> None:
+    wanted = json.loads((HACK / folder / "package.json").read_text())["dependencies"]
+    locked = json.loads((HACK / folder / "package-lock.json").read_text())["packages"]
+    one = locked[f"node_modules/{package}"]
+    assert wanted[package] == one["version"] == version
+    assert one["integrity"].startswith("sha512-")
+
+
+def test_packages_are_those_of_the_lock_file_and_none_comes_from_a_repository() -> None:
+    for lock_file in HACK.glob("*/package-lock.json"):
+        packages = json.loads(lock_file.read_text())["packages"]
+        installed = [one for name, one in packages.items() if name]
+        assert installed
+        assert all(one["integrity"].startswith("sha512-") for one in installed)
+
+
+def test_a_stack_needs_no_server_that_only_tests_need() -> None:
+    programs = toolchain.every_program()
+    assert "anvil" in programs
+    assert not {"arlocal", "ipfs"} & set(programs)
 
 
 @pytest.mark.parametrize("requirements", ["dev", "provider"])
