@@ -21,6 +21,7 @@ from c2d_operator.status import Reason
 from c2d_pods.harvest import Limits
 from c2d_provider import settings as provider_settings
 from c2d_provider import telemetry
+from c2d_provider.wire import v2_answers
 from reference_tables import REFERENCE, ROOT
 
 PAGES = sorted(chain.from_iterable(ROOT.glob(p) for p in ("*.md", "docs/**/*.md", "hack/*.md")))
@@ -374,3 +375,8 @@ def test_every_phase_stands_in_the_picture_of_the_readme() -> None:
     for condition in st.CONDITIONS:
         assert condition in picture
     assert len(list(Path(str(phases.__file__)).parent.glob("[a-z]*.py"))) == len(st.STEPS) - 1
+
+
+def test_every_code_of_a_refused_start_says_what_to_do() -> None:
+    rows = table(ROOT / "docs/how-to/publish-and-buy.md", "Code", "What to do")
+    assert {row["Code"].strip("`") for row in rows} == v2_answers.CODES

@@ -89,6 +89,11 @@ _ELSEWHERE: Final = {
 }
 """Errors that name a part of their own."""
 
+CODES: Final = frozenset(code for _, code in (*_CODES.values(), *_ELSEWHERE.values())) | frozenset(
+    _ALGORITHM_CODES.values()
+)
+"""All codes by which a start is refused for what was named in it."""
+
 CONSUMABLE: Final = {
     Reason.ASSET_STATE: "ASSET_DISABLED",
     Reason.CREDENTIALS_NOT_ALLOWED: "CREDENTIAL_NOT_IN_ALLOW_LIST",
