@@ -438,14 +438,14 @@ async def test_a_signed_request_is_good_once_and_names_what_was_bought(
     nonces = [int(parse_qs(urlsplit(url).query)["nonce"][0]) for url in urls]
     assert nonces[0] < nonces[1]
     assert urls[1].startswith(f"{stage.far.url}/api/services/download?")
-    assert await fetched(session, urls[1]) == (200, FILES["/far/1"])
+    assert await confirmed(session, urls[1]) == (200, FILES["/far/1"])
     for again in (urls[1], urls[0], urls[1].replace("fileIndex=1", "fileIndex=0")):
         status, body = await fetched(session, again)
         assert (status, b"signature" in body) == (400, True), "its nonce was used, or overtaken"
     near_url = urls[1].replace(stage.far.url, stage.near.url)
     assert (await fetched(session, near_url))[0] == 400, "it is of no use at who signed it"
     status, body = await asked(stage, session, loading, FileOnRequest("dataset", 1, 7))
-    assert await fetched(session, _url(read_provided(body))) == (
+    assert await confirmed(session, _url(read_provided(body))) == (
         400,
         b'{"error":"Provider Ganache: No such fileIndex"}',
     )
@@ -456,6 +456,16 @@ async def test_a_signed_request_is_good_once_and_names_what_was_bought(
 def _url(provided: Provided) -> str:
     (file,) = provided.assets[0].files
     return str(getattr(file, "url", ""))
+
+
+async def confirmed(session: ClientSession, url: str) -> tuple[int, bytes]:
+    """Fetch once the other provider has seen the order's block, before which it takes no nonce."""
+    async with asyncio.timeout(20):
+        while True:
+            status, body = await fetched(session, url)
+            if b"too few confirmations" not in body:
+                return status, body
+            await asyncio.sleep(0.05)
 
 
 async def fetched(session: ClientSession, url: str) -> tuple[int, bytes]:
