@@ -29,11 +29,14 @@ from c2d_provider.naming import EnvironmentName
 from c2d_provider.ports import (
     Caller,
     FileFacts,
+    Initialized,
     Inline,
     Metadata,
     Nft,
     Opened,
     Published,
+    Remote,
+    Routes,
     Stored,
     UnavailableError,
 )
@@ -60,6 +63,7 @@ CHAIN = 8996
 NOW = 1_800_000_000
 CONSUMER_KEY = bytes.fromhex("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a")
 PRICES = [{"chainId": CHAIN, "token": TOKEN, "perMinute": "0.6", "decimals": 18}]
+REMOTE_ORDER = "0x" + "e0" * 32
 SECRET_URL = "http://owner.example/secret-path?key=s3cr3t"  # noqa: S105 - what must never be told
 
 
@@ -128,10 +132,11 @@ class FakeChains:
 
 @dataclass
 class FakeAssets:
-    """Assets by DID; every service has one file behind a secret URL."""
+    """Assets by DID; every service has `number` files behind a secret URL, one unless changed."""
 
     published_: dict[str, Published] = field(default_factory=dict)
     checksum: str | None = "0" * 64
+    number: int = 1
     content: bytes = b"content"
     opened_with: list[Headers] = field(default_factory=list)
     chunks: Callable[[], AsyncIterator[bytes]] | None = None
@@ -149,14 +154,12 @@ class FakeAssets:
         return self.published_[did]
 
     async def files(self, asset: Published, service: ddo.Service) -> tuple[FileObject, ...]:
-        return (UrlFile(SECRET_URL, "GET", (("Authorization", "s3cr3t"),)),)
+        return (UrlFile(SECRET_URL, "GET", (("Authorization", "s3cr3t"),)),) * self.number
 
     async def files_checksum(self, asset: Published, service: ddo.Service) -> str | None:
         return self.checksum
 
-    async def resolve(
-        self, file: FileObject, values: Mapping[str, Any], remote: Any = None
-    ) -> Inline:
+    async def resolve(self, file: FileObject, values: Mapping[str, Any]) -> Inline:
         return Inline(self.content)
 
     async def inspect(
@@ -198,6 +201,7 @@ class FakeCluster:
     stops: list[tuple[str, str]] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
     refuses: Refusal | None = None
+    secrets: dict[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
     down: dict[str, int] = field(default_factory=dict)
     gate: asyncio.Event | None = None
 
@@ -306,8 +310,40 @@ class FakeCluster:
     async def pod_labels(self, caller: Any) -> Mapping[str, str] | None:
         return {}
 
-    async def secret(self, namespace: str, name: str) -> None:
-        return None
+    async def issue_nonce(self, address: str) -> str:
+        await self._turn("issue_nonce")
+        number = nonces.shard_of(address)
+        found = nonces.issue(self.shards.get(number, nonces.Shard()), address, self.now() * 1000)
+        assert not isinstance(found, Refusal)
+        self.shards[number], nonce = found
+        return nonce.text
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
+        return self.secrets.get((namespace, name))
+
+
+@dataclass
+class FakeRemotes:
+    """Other providers: what they say is what a test puts there."""
+
+    says: Initialized | Refusal = field(default_factory=lambda: Initialized(None, REMOTE_ORDER))
+    files: int = 1
+    asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    async def routes(self, endpoint: str) -> Routes:
+        await asyncio.sleep(0)
+        return Routes("/f", "/i", "/d")
+
+    async def count_files(self, place: Remote) -> int:
+        await asyncio.sleep(0)
+        return self.files
+
+    async def initialize(self, place: Remote, consumer: str, transaction: str) -> Initialized:
+        await asyncio.sleep(0)
+        self.asked.append((place.endpoint, place.service_id, consumer, transaction))
+        if isinstance(self.says, Refusal):
+            raise Refused(self.says)
+        return self.says
 
 
 @dataclass
@@ -393,6 +429,7 @@ class World:
     assets: FakeAssets = field(default_factory=FakeAssets)
     cluster: FakeCluster = field(default_factory=FakeCluster)
     results: FakeResults = field(default_factory=FakeResults)
+    remotes: FakeRemotes = field(default_factory=FakeRemotes)
     who: Identity = field(default_factory=lambda: identity(PROVIDER_KEY))
     policy: Policy = field(default_factory=lambda: Policy(default_namespace="jobs"))
     now: int = NOW
@@ -409,7 +446,7 @@ class World:
 
     def context(self) -> Context:
         """Make what flows are given."""
-        ports = Ports(self.chains, self.assets, self.cluster, self.results)
+        ports = Ports(self.chains, self.assets, self.cluster, self.results, self.remotes)
         return Context(ports, self.who, self.policy, lambda: self.now)
 
     def app(self, **manner: Any) -> Any:

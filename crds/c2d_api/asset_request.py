@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 AUDIENCE: Final = "c2d-provider"
@@ -27,16 +27,30 @@ Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
+class FileOnRequest:
+    """A file whose request is good once, so that it is asked for when it is to be sent.
+
+    `number` is the file's place among those of its asset.
+    """
+
+    kind: AssetKind
+    position: int
+    number: int
+
+
+@dataclass(frozen=True)
 class AssetRequest:
-    """Which job's assets are asked for, and by which attempt of its loader."""
+    """Which job's assets are asked for, and by which attempt of its loader; or one file of them."""
 
     namespace: str
     job: str
     attempt: int
+    file: FileOnRequest | None = None
 
     def encode(self) -> bytes:
         """Write the request's body."""
-        return _compact({"namespace": self.namespace, "job": self.job, "attempt": self.attempt})
+        body = {"namespace": self.namespace, "job": self.job, "attempt": self.attempt}
+        return _compact(body if self.file is None else {**body, "file": asdict(self.file)})
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ class FileContent:
     content: bytes = field(repr=False)
 
 
-ProvidedFile = FileRequest | FileContent
+ProvidedFile = FileRequest | FileContent | FileOnRequest
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,8 @@ def decode_request(body: bytes) -> AssetRequest:
     """
     found = _object(body, MAX_REQUEST_BYTES)
     try:
-        request = AssetRequest(found["namespace"], found["job"], found["attempt"])
+        file = _on_request(found["file"]) if "file" in found else None
+        request = AssetRequest(found["namespace"], found["job"], found["attempt"], file)
     except KeyError as error:
         raise ValueError(f"{error} is missing") from None
     named: tuple[object, ...] = (request.namespace, request.job)
@@ -168,6 +183,8 @@ def _asset_dict(asset: ProvidedAsset) -> dict[str, Any]:
 def _file_dict(file: ProvidedFile) -> dict[str, Any]:
     if isinstance(file, FileContent):
         return {"inline": _text(file.content)}
+    if isinstance(file, FileOnRequest):
+        return {"onRequest": asdict(file)}
     request: dict[str, Any] = {"url": file.url, "method": file.method, "headers": file.headers}
     if file.body:
         request["body"] = _text(file.body)
@@ -188,6 +205,8 @@ def _asset(asset: dict[str, Any]) -> ProvidedAsset:
 def _file(file: dict[str, Any]) -> ProvidedFile:
     if "inline" in file:
         return FileContent(_bytes(file["inline"]))
+    if "onRequest" in file:
+        return _on_request(file["onRequest"])
     request, sha256 = file["request"], file.get("sha256")
     url, method = request["url"], request["method"]
     if not isinstance(url, str) or method not in ("GET", "POST"):
@@ -197,6 +216,16 @@ def _file(file: dict[str, Any]) -> ProvidedFile:
     return FileRequest(
         url, method, _headers(request["headers"]), _bytes(request.get("body", "")), sha256
     )
+
+
+def _on_request(body: object) -> FileOnRequest:
+    if not isinstance(body, dict):
+        raise ValueError("a file is named by an object")
+    kind, position, number = body["kind"], body["position"], body["number"]
+    is_placed = type(position) is int and type(number) is int and position >= 0
+    if kind not in ("dataset", "algorithm") or not is_placed or not 0 <= number < MAX_FILES:
+        raise ValueError("a file has a place among those of its asset")
+    return FileOnRequest(kind, position, number)
 
 
 def _headers(listed: list[list[str]]) -> Headers:

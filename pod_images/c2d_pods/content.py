@@ -4,10 +4,10 @@ import errno
 import os
 from typing import BinaryIO
 
-from c2d_api.asset_request import FileContent, FileRequest
+from c2d_api.asset_request import FileContent, FileOnRequest, FileRequest
 from c2d_api.computejob import File
 
-Source = File | FileRequest | FileContent
+Source = File | FileRequest | FileContent | FileOnRequest
 """Where a file comes from: as the job describes it, or as the provider does."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -50,7 +50,7 @@ def judge_length(length: int, source: Source, free: int | None = None) -> None:
 
 def judge_digest(digest: str, source: Source) -> None:
     """Refuse a file that is not the one that the job names, or that the provider judged."""
-    expected = None if isinstance(source, FileContent) else source.sha256
+    expected = source.sha256 if isinstance(source, File | FileRequest) else None
     if expected is not None and digest != expected.lower():
         who = "the job names" if isinstance(source, File) else "the provider found"
         raise PermanentError(f"its content does not have the sha256 that {who}")

@@ -20,6 +20,7 @@ from c2d_api.asset_request import (
     TOKEN_MOUNT,
     AssetRequest,
     FileContent,
+    FileOnRequest,
     FileRequest,
     Provided,
 )
@@ -47,7 +48,7 @@ from c2d_pods.content import (
 )
 from c2d_pods.ending import PodError, Progress, leave, log_to, run
 from c2d_pods.placement import EXECUTABLE, NOTHING, READABLE, Item, dataset_folder, items
-from c2d_pods.transfer import DeniedError, Downloads, Patience, ask_provider
+from c2d_pods.transfer import DeniedError, Downloads, Patience, ask_for_file, ask_provider
 
 log = logging.getLogger("c2d_pods.loader")
 
@@ -153,7 +154,12 @@ async def fill(data: Path, task: LoaderTask, patience: Patience, token: Path) ->
     for dataset in task.datasets:
         (data / INPUTS / dataset_folder(dataset)).mkdir(mode=0o755, exist_ok=True)
     progress = Progress(of=len(wanted))
-    async with Downloads(task.egress, patience) as downloads:
+
+    async def renew(file: FileOnRequest) -> FileRequest:
+        request = AssetRequest(task.namespace, task.job, task.attempt, file)
+        return await ask_for_file(task.provider_url, token, request, patience)
+
+    async with Downloads(task.egress, patience, renew) as downloads:
         for item in wanted:
             await bring(downloads, data, item, progress)
     log.info("Loaded %s files with %s bytes", progress.files, progress.bytes)
@@ -203,7 +209,7 @@ def inline(source: Source) -> bytes | None:
     match source:
         case FileContent():
             return source.content
-        case FileRequest():
+        case FileRequest() | FileOnRequest():
             return None
         case File():
             return None if source.url is not None else (source.inline or "").encode()

@@ -23,6 +23,7 @@ from c2d_api.asset_request import (
     PATH,
     AssetKind,
     AssetRequest,
+    FileOnRequest,
     FileRequest,
     Provided,
     decode_denied,
@@ -49,6 +50,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSIENT = frozenset({408, 425, 429})
 OK, CONFLICT, SERVER_ERROR = 200, 409, 500
 Result = TypeVar("Result")
+Renew = Callable[[FileOnRequest], Awaitable[FileRequest]]
 OURS = frozenset(
     {
         "accept-encoding",
@@ -123,6 +125,14 @@ class DeniedError(PermanentError):
         self.kind = kind
 
 
+class TurnedDownError(TransientError):
+    """A request that is good once was turned down.
+
+    Another one with the same signature's key may have come first, which a new one outdoes; or it
+    will be turned down for ever.
+    """
+
+
 class AddressRefusedError(OSError):
     """An address that the rules keep loaders away from."""
 
@@ -152,10 +162,13 @@ class Gate:
 class Downloads:
     """Downloads of one loader, one after the other, over one guarded session."""
 
-    def __init__(self, allowed: Iterable[Address], patience: Patience) -> None:
-        """Prepare; the session opens with `async with`."""
+    def __init__(
+        self, allowed: Iterable[Address], patience: Patience, renew: Renew | None = None
+    ) -> None:
+        """Prepare; the session opens with `async with`. `renew` asks for requests good once."""
         self._gate = Gate(allowed)
         self._patience = patience
+        self._renew = renew
 
     async def __aenter__(self) -> Self:
         """Open the session: no proxies, cookies, credentials or decoding behind our back."""
@@ -185,29 +198,44 @@ class Downloads:
             PermanentError: The file will not be had.
             TransientError: It was not had by the last attempt either.
         """
-        request = _request(source)
 
         async def attempt() -> None:
             try:
-                await self._attempt(request, source, target, count)
+                await self._attempt(source, target, count)
             except TransientError:
                 count(-target.tell())
                 raise
 
-        await patiently(self._patience, attempt)
+        try:
+            await patiently(self._patience, attempt)
+        except TurnedDownError as error:
+            raise PermanentError(str(error)) from None
 
     async def _attempt(
-        self, request: FileRequest, source: Source, target: BinaryIO, count: Callable[[int], None]
+        self, source: Source, target: BinaryIO, count: Callable[[int], None]
     ) -> None:
         target.seek(0)
         target.truncate()
+        request = await self._request(source)
         try:
             response = await self._answer(request)
             async with response:
-                _judge_status(response.status, response.headers)
+                _judge_status(response.status, response.headers, source)
                 await _receive(response, source, target, count)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._named(error) from None
+
+    async def _request(self, source: Source) -> FileRequest:
+        """Write a file's request in one form, whoever describes it; one good once is new."""
+        match source:
+            case FileRequest():
+                return source
+            case FileOnRequest() if self._renew is not None:
+                return await self._renew(source)
+            case File(url=str(url), method=method, headers=headers):
+                return FileRequest(url, "POST" if method == "POST" else "GET", headers)
+            case _:
+                raise PermanentError("the file has no URL")
 
     async def _answer(self, request: FileRequest) -> aiohttp.ClientResponse:
         url, method, headers = checked_url(request.url), request.method, own_headers(request)
@@ -287,22 +315,13 @@ def own_headers(request: FileRequest) -> dict[str, str]:
     return dict(request.headers)
 
 
-def _request(source: Source) -> FileRequest:
-    """Write a file's request in one form, whoever describes it."""
-    if isinstance(source, FileRequest):
-        return source
-    if not isinstance(source, File) or source.url is None:
-        raise PermanentError("the file has no URL")
-    return FileRequest(source.url, "POST" if source.method == "POST" else "GET", source.headers)
-
-
-def _judge_status(status: int, headers: Mapping[str, str]) -> None:
+def _judge_status(status: int, headers: Mapping[str, str], source: Source) -> None:
     if status == OK:  # the one status that brings a whole file
         return
     message = f"the server answered {status}"
     if status >= SERVER_ERROR or status in TRANSIENT:
         raise TransientError(message, _asked_pause(headers))
-    raise PermanentError(message)
+    raise (TurnedDownError if isinstance(source, FileOnRequest) else PermanentError)(message)
 
 
 def _asked_pause(headers: Mapping[str, str]) -> float:
@@ -337,6 +356,32 @@ async def ask_provider(
         DeniedError: The provider will not hand them out.
         TransientError: It was not to be had by the last attempt either.
     """
+
+    async def attempt() -> Provided:
+        return await _ask(provider_url, token, request, patience)
+
+    return await patiently(patience, attempt)
+
+
+async def ask_for_file(
+    provider_url: str, token: Path, request: AssetRequest, patience: Patience
+) -> FileRequest:
+    """Ask the provider once for the request of one file.
+
+    Raises:
+        DeniedError: The provider will not hand it out.
+        TransientError: It was not to be had this time.
+    """
+    provided = await _ask(provider_url, token, request, patience)
+    files = [file for asset in provided.assets for file in asset.files]
+    if len(files) != 1 or not isinstance(files[0], FileRequest):
+        raise TransientError("the answer is not the request of one file")
+    return files[0]
+
+
+async def _ask(
+    provider_url: str, token: Path, request: AssetRequest, patience: Patience
+) -> Provided:
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=patience.connect, sock_read=patience.provider
     )
@@ -346,11 +391,7 @@ async def ask_provider(
         trust_env=False,
         timeout=timeout,
     ) as session:
-
-        async def attempt() -> Provided:
-            return await _asked(session, URL(provider_url + PATH), token, request)
-
-        return await patiently(patience, attempt)
+        return await _asked(session, URL(provider_url + PATH), token, request)
 
 
 async def _asked(

@@ -22,6 +22,7 @@ async def serve(
     async with wired(settings, chains, kubeconfig) as provider:
         how = manner(settings, provider.is_ready)
         async with serving(settings, provider.context, how) as bound:
+            _LOGGER.info("The provider serves loaders on port %s", bound.internal)
             _LOGGER.info("The provider serves consumers on port %s", bound.public)
             await until_signalled()
             _LOGGER.info("The provider answers what it was asked, and ends")

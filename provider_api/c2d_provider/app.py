@@ -80,6 +80,9 @@ def means(context: Context) -> Means:
         fee_addresses=frozenset({who.address}),
         policy=policy.orders,
         legacy_trust=policy.legacy_trust,
+        remotes=ports.remotes,
+        urls=policy.urls,
+        keyring=context.keyring,
     )
 
 

@@ -21,7 +21,7 @@ from c2d_provider.ddo import Ddo, Service
 from c2d_provider.fields import Json
 from c2d_provider.files import ArweaveFile, FileObject, Headers, IpfsFile, SmartContractFile
 from c2d_provider.memory import FOR_EVER, Memory
-from c2d_provider.outbound import Answer, Limits, Outbound
+from c2d_provider.outbound import Answer, Limits, Outbound, read_whole
 from c2d_provider.ports import (
     Chains,
     FileFacts,
@@ -30,7 +30,6 @@ from c2d_provider.ports import (
     Nft,
     Opened,
     Published,
-    Remote,
     Resolved,
     ResolvedRequest,
     UnavailableError,
@@ -94,7 +93,6 @@ class OceanAssets:
         self._outbound = Outbound(settings.allowed, settings.limits, resolver)
         self._places: Memory[str, _Place] = Memory(_MAX_REMEMBERED * 10)
         self._contents: Memory[tuple[_Place, str], _Read] = Memory(_MAX_REMEMBERED)
-        self._last_nonce = 0
 
     async def __aenter__(self) -> Self:
         """Open the sessions."""
@@ -153,15 +151,8 @@ class OceanAssets:
                 digests.append(facts.sha256)
         return trust.files_checksum(digests)
 
-    async def resolve(
-        self, file: FileObject | None, values: Json, remote: Remote | None = None
-    ) -> Resolved:
+    async def resolve(self, file: FileObject, values: Json) -> Resolved:
         """Say how one file is fetched, with the consumer's parameters in it."""
-        if remote is not None:
-            key = remote.key or self._settings.key
-            return sources.of_remote(remote, values, key, self._nonce())
-        if file is None:
-            refuse(Reason.FILES_MALFORMED, "malformed file object.")
         if isinstance(file, SmartContractFile):
             return Inline(await self._chains.call_function(file, values))
         gateways = sources.Gateways(self._settings.ipfs_gateway, self._settings.arweave_gateway)
@@ -257,7 +248,7 @@ class OceanAssets:
         request = ResolvedRequest(f"{base}/api/aquarius/assets/ddo/{did}", "GET", ())
         try:
             answer = await self._outbound.send(request, is_trusted=True)
-            body = await _body(answer, _MAX_CACHED_BYTES)
+            body = await read_whole(answer, _MAX_CACHED_BYTES)
             document = strict_json.parse(body, _MAX_CACHED_BYTES, "the DDO")
         except Refused:
             return None
@@ -297,11 +288,6 @@ class OceanAssets:
                     return FileFacts(True, answer.content_type, answer.length, None, answer.name)
         return FileFacts(True, answer.content_type, length, digest.hexdigest(), answer.name)
 
-    def _nonce(self) -> str:
-        """Count in milliseconds of the epoch, and never the same twice."""
-        self._last_nonce = max(self._last_nonce + 1, int(self._now() * 1000))
-        return str(self._last_nonce)
-
 
 class _Content:
     """Bytes that are all there, as chunks."""
@@ -338,21 +324,6 @@ def _facts_inline(inline: Inline, *, checksum: bool) -> FileFacts:
 async def _facts(answer: Answer) -> FileFacts:
     await answer.chunks.aclose()
     return FileFacts(True, answer.content_type, answer.length, None, answer.name)
-
-
-async def _body(answer: Answer, most: int) -> bytes:
-    """Read a small answer whole.
-
-    Raises:
-        Refused: It is not so small.
-    """
-    body = bytearray()
-    async with aclosing(answer.chunks) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > most:
-                refuse(Reason.TOO_LARGE, f"the document is larger than {most} bytes")
-    return bytes(body)
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ from c2d_provider.api_server import (
 from c2d_provider.bindings import Binding
 from c2d_provider.naming import EnvironmentName
 from c2d_provider.ports import Caller, Json, UnavailableError
-from c2d_provider.refusals import Reason, Refusal, refuse
+from c2d_provider.refusals import Reason, Refusal, Refused, refuse
 from c2d_provider.shards import Data, Shards
 from c2d_provider.views import View
 
@@ -42,6 +42,7 @@ WITHOUT_ORDER_SECONDS = 30 * 24 * 3600
 
 _ACCOUNT = "system:serviceaccount:"
 _PARTS = 2
+_MILLISECONDS = 1000
 _POD_NAME = "authentication.kubernetes.io/pod-name"
 _POD_UID = "authentication.kubernetes.io/pod-uid"
 _MAX_TOKEN = 16 * 1024
@@ -245,6 +246,25 @@ class KubernetesCluster:
             return None if after is before else after.encode(), None
 
         return await self._shards.change(NONCES, nonces.shard_of(address), decide)
+
+    async def issue_nonce(self, address: str) -> str:
+        """Take a nonce by compare-and-set for a request that we sign for an address.
+
+        Raises:
+            Refused: There is no room for it.
+        """
+
+        def decide(data: Data) -> tuple[Data | None, str | Refusal]:
+            found = nonces.issue(nonces.decode(data), address, self._clock() * _MILLISECONDS)
+            if isinstance(found, Refusal):
+                return None, found
+            after, nonce = found
+            return after.encode(), nonce.text
+
+        issued = await self._shards.change(NONCES, nonces.shard_of(address), decide)
+        if isinstance(issued, Refusal):
+            raise Refused(issued)
+        return issued
 
     async def current_nonce(self, address: str) -> str:
         """Tell the last nonce of an address as `nonces.current` does."""

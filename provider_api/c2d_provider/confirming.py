@@ -213,7 +213,7 @@ async def _look(context: Context, job: ComputeJob) -> Look:
     found: list[Judged | Refusal] = []
     heights: list[int] = []
     for part, asked, order in ordered(job):
-        named = await judging.find(context, asked, part)
+        named = await judging.find(context, asked, part, may_be_remote=True)
         found.append(
             await judging.judge_order(
                 context, named, job.spec.consumer or "", place, int(job.created.timestamp())

@@ -10,8 +10,9 @@ from eth_keys.datatypes import PrivateKey
 from c2d_provider import environments, naming, seal
 from c2d_provider.environments import Offering
 from c2d_provider.orders import Policy as OrderPolicy
-from c2d_provider.ports import Assets, Chains, Cluster, ResultStore
+from c2d_provider.ports import Assets, Chains, Cluster, Remotes, ResultStore
 from c2d_provider.refusals import Refused
+from c2d_provider.signing import Keyring
 
 Found = TypeVar("Found")
 
@@ -53,14 +54,15 @@ class Policy:
     """What the operator of the provider demands.
 
     `urls` are those under which assets name this provider; without them every service is taken
-    for ours, and files that we cannot decrypt are refused. `decrypters` may have DDOs decrypted;
-    None lets anyone.
+    for ours, and files that we cannot decrypt are refused. The Secrets of environments are in
+    `system_namespace`. `decrypters` may have DDOs decrypted; None lets anyone.
     """
 
     orders: OrderPolicy = field(default_factory=OrderPolicy)
     legacy_trust: bool = False
     default_namespace: str = ""
     urls: tuple[str, ...] = ()
+    system_namespace: str = ""
     decrypters: frozenset[str] | None = None
 
 
@@ -72,6 +74,7 @@ class Ports:
     assets: Assets
     cluster: Cluster
     results: ResultStore
+    remotes: Remotes
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ class Context:
         default_factory=lambda: asyncio.Semaphore(MOST_INSPECTIONS), repr=False
     )
     unfinished: set["asyncio.Task[Any]"] = field(default_factory=set, repr=False)
+
+    @property
+    def keyring(self) -> Keyring:
+        """What signs for environments."""
+        return Keyring(self.policy.system_namespace, self.identity.address, self.identity.key)
 
     async def through(self, work: Coroutine[Any, Any, Found]) -> Found:
         """Do what must not stop half-way, also when the request that asked for it is given up."""

@@ -21,7 +21,11 @@ from c2d_provider.ports import FileFacts, Opened
 from c2d_provider.refusals import Reason, Refusal, refuse
 
 MOST_INSPECTED = 32
-"""Files of one service that are asked for at once: one request of ours makes no thousand."""
+"""Files of one service that are asked for at once: one request of ours makes no thousand.
+
+The others are listed all the same, as nothing that is known to be valid: who fetches a service
+for a job counts its files by this list.
+"""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,7 @@ async def file_info(context: Context, asked: FileInfo) -> list[Known]:
         return [await _known(context, 0, asked.file, asked)]
     named = await _named(context, AssetAsked(asked.document_id, asked.service_id, "", {}))
     files = await context.ports.assets.files(named.asset, named.service)
-    shown = enumerate(files[:MOST_INSPECTED])
-    return await in_order(_known(context, index, file, asked) for index, file in shown)
+    return await in_order(_known(context, index, file, asked) for index, file in enumerate(files))
 
 
 def kind(file: FileObject) -> str:
@@ -94,6 +97,8 @@ async def _named(context: Context, asked: AssetAsked) -> Named:
 
 
 async def _known(context: Context, index: int, file: FileObject, asked: FileInfo) -> Known:
+    if index >= MOST_INSPECTED:
+        return Known(index, kind(file), FileFacts(valid=False))
     async with context.inspecting:
         facts = await context.ports.assets.inspect(file, asked.user_data, checksum=asked.checksum)
     return Known(index, kind(file), facts)

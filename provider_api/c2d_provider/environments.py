@@ -19,8 +19,8 @@ class Offering:
     """An environment on offer; without prices it is free, on every chain.
 
     `id` is the one that is written, `ids` has every one that a fee may name; `consumer` is ""
-    where nobody stands for it, so that orders name the consumer of the job. `max_duration` is in
-    seconds.
+    where nobody stands for it, so that orders name the consumer of the job; `key_secret` names
+    the Secret with that address's key, "" for none. `max_duration` is in seconds.
     """
 
     name: EnvironmentName
@@ -29,6 +29,7 @@ class Offering:
     consumer: str
     max_duration: int
     prices: Mapping[int, tuple[Price, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    key_secret: str = ""
 
     @property
     def is_free(self) -> bool:
@@ -56,6 +57,7 @@ def offering(environment: Environment, cluster: str) -> Offering:
         consumer=addresses.checksummed(consumer.address) if consumer else "",
         max_duration=environment.max_job_duration,
         prices=_prices(environment),
+        key_secret=(consumer.key_secret if consumer else None) or "",
     )
 
 

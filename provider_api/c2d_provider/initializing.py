@@ -39,11 +39,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Found:
-    """An asset with what became of the order that was named for it."""
+    """An asset with what became of the order that was named for it.
+
+    `needed` is what the provider of one that is not ours says.
+    """
 
     named: Named
     judged: Judged | None
     reusable: str | None
+    needed: Needed | None = None
 
 
 async def initialize_compute(context: Context, asked: InitializeCompute) -> Prepared:
@@ -131,6 +135,8 @@ async def _judge_use(
 async def _look_at(
     context: Context, named: Named, consumer: str, offering: Offering | None
 ) -> _Found:
+    if named.remote is not None and offering is not None:
+        return await _look_at_remote(context, named, consumer, offering)
     if not named.asked.transaction:
         return _Found(named, None, None)
     judged = await judging.judge_order(context, named, consumer, offering)
@@ -138,6 +144,25 @@ async def _look_at(
         return _Found(named, judged, judged.order.started_in)
     reusable = await judging.reusable_order(context, named, consumer, offering)
     return _Found(named, None, reusable)
+
+
+async def _look_at_remote(
+    context: Context, named: Named, consumer: str, offering: Offering
+) -> _Found:
+    """Ask the provider of an asset what it needs; an order must do for us as well as for it."""
+    judged = None
+    if named.asked.transaction:
+        found = await judging.judge_order(context, named, consumer, offering)
+        judged = found if isinstance(found, Judged) else None
+    ordered = judged.order.transaction if judged else ""
+    said = await starting.ask_remote(context, named, offering, ordered)
+    if said is None or (said.fee is None and judged is None):
+        refusal = Refusal(Reason.REMOTE_PROVIDER, "the asset's provider names an order of its own")
+        raise PartRefused(refusal, named.part)
+    known = {judged.order.transaction, judged.order.started_in} if judged else set()
+    valid = said.valid_order if said.valid_order in known else None
+    needed = Needed(named.service.datatoken, said.fee, valid if said.fee else ordered)
+    return _Found(named, judged, None, needed)
 
 
 def _payer(
@@ -153,7 +178,7 @@ def _payer(
     payable = [
         position
         for position, one in enumerate(found)
-        if offering.prices_on(one.named.asset.ddo.chain_id)
+        if one.needed is None and offering.prices_on(one.named.asset.ddo.chain_id)
     ]
     if not payable:
         refuse(Reason.ENVIRONMENT_UNKNOWN, "the environment is not offered on the assets' chain")
@@ -174,6 +199,8 @@ def _needed(
     context: Context, found: _Found, offering: Offering, span: tuple[int, int], *, pays: bool
 ) -> Needed:
     """Offer a fee where one is needed: from now, the first of `span`, until its second."""
+    if found.needed is not None:
+        return found.needed
     service = found.named.service
     if found.judged is not None and not pays:
         return Needed(service.datatoken, None, found.judged.order.transaction)

@@ -15,6 +15,7 @@ from c2d_api.asset_request import (
     MAX_ANSWER_BYTES,
     Denied,
     FileContent,
+    FileOnRequest,
     FileRequest,
     Provided,
     ProvidedAsset,
@@ -22,12 +23,13 @@ from c2d_api.asset_request import (
     decode_request,
 )
 from c2d_api.computejob import ComputeJob
-from c2d_provider import naming, orders, parameters, ports, strict_json, trust
+from c2d_provider import naming, orders, parameters, ports, remote, signing, strict_json, trust
 from c2d_provider.credentials import access_lists, judge_credentials
 from c2d_provider.ddo import Compute, Container, Service
 from c2d_provider.loader_rules import Asking, Denial, Status, Wanted, denial, judge, wanted
 from c2d_provider.naming import EnvironmentName
 from c2d_provider.refusals import Reason, Refusal, Refused, refuse
+from c2d_provider.signing import Keyring
 
 _DIGEST = 64
 _CHANGED = "the files of the algorithm were changed just now"
@@ -36,7 +38,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Means:
-    """What the flow works with; `fee_addresses` are the provider's own."""
+    """What the flow works with; `fee_addresses` and `urls` are the provider's own."""
 
     cluster: ports.Cluster
     chains: ports.Chains
@@ -45,6 +47,9 @@ class Means:
     cluster_hash: str
     fee_addresses: frozenset[str]
     policy: orders.Policy
+    remotes: ports.Remotes
+    keyring: Keyring
+    urls: tuple[str, ...] = ()
     legacy_trust: bool = False
 
 
@@ -58,12 +63,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Asset:
-    """An asset that a job wants, as it is published now."""
+    """An asset that a job wants, as it is published now; `remote` if another provider has it."""
 
     wanted: Wanted
     published: ports.Published
     service: Service
     nft: ports.Nft
+    remote: ports.Remote | None = None
 
 
 async def hand_out(means: Means, token: str, body: bytes) -> Answer:
@@ -113,17 +119,19 @@ async def _handed_out(means: Means, token: str, body: bytes) -> Provided:
         raise _DeniedError(denied)
     if not await means.cluster.bind_seal(job):
         _deny(Status.FORBIDDEN, "the job is a copy of one that was created before")
-    return await _assets(means, job)
+    return await _assets(means, job, request.file)
 
 
-async def _assets(means: Means, job: ComputeJob) -> Provided:
+async def _assets(means: Means, job: ComputeJob, file: FileOnRequest | None) -> Provided:
     """Judge all assets before any file is resolved: half a job is handed nothing."""
     found = [await _judged(means, job, asset) for asset in wanted(job)]
     algorithm, digests = await _algorithm(means, job, found)
     for asset in found:
         with _about(asset.wanted):
             _judge_trust(means, asset, algorithm)
-    return Provided(tuple([await _provided_asset(means, one, digests) for one in found]))
+    if file is not None:
+        return Provided((await _file_on_request(means, job, found, file),))
+    return Provided(tuple([await _provided_asset(means, job, one, digests) for one in found]))
 
 
 @contextmanager
@@ -151,7 +159,10 @@ async def _published(means: Means, asset: Wanted) -> Asset:
     if service is None:
         refuse(Reason.SERVICE_UNKNOWN, "the asset no longer has the service that was ordered")
     nft = _accepted(await means.chains.nft(published.ddo.chain_id, published.ddo.nft))
-    return Asset(asset, published, service, nft)
+    place = remote.place(published.ddo.id, service, means.urls)
+    if isinstance(place, Refusal):
+        raise Refused(place)
+    return Asset(asset, published, service, nft, place)
 
 
 async def _judge(means: Means, job: ComputeJob, asset: Asset) -> None:
@@ -179,7 +190,6 @@ async def _judge_order(means: Means, job: ComputeJob, asset: Asset) -> None:
         ddo.chain_id, order.transaction, ddo.nft, service.datatoken
     )
     environment = EnvironmentName(job.namespace, job.spec.environment)
-    terms = job.status.environment
     asked = orders.Asked(
         transaction=order.transaction,
         consumer=job.spec.consumer or "",
@@ -191,8 +201,9 @@ async def _judge_order(means: Means, job: ComputeJob, asset: Asset) -> None:
         environments=frozenset(
             naming.environment_id(environment, cluster) for cluster in (None, means.cluster_hash)
         ),
-        environment_consumer=(terms.consumer if terms else None) or "",
+        environment_consumer=_signer(job),
         fee_addresses=means.fee_addresses,
+        is_remote=asset.remote is not None,
     )
     as_of_start = replace(facts, now=int(job.created.timestamp()))
     policy = replace(means.policy, wait_for_confirmations=False)
@@ -211,7 +222,7 @@ async def _algorithm(
     if asset is None:
         return trust.RawAlgorithm(), ()
     checksum = None
-    if any(_names_files(one.service.compute) for one in found):
+    if asset.remote is None and any(_names_files(one.service.compute) for one in found):
         with _about(asset.wanted):
             checksum = await means.assets.files_checksum(asset.published, asset.service)
     container = job.spec.algorithm.container
@@ -247,12 +258,65 @@ def _judge_trust(means: Means, asset: Asset, algorithm: trust.Algorithm) -> None
         _demand(trust.judge_algorithm(compute, algorithm, legacy=means.legacy_trust))
 
 
-async def _provided_asset(means: Means, asset: Asset, digests: tuple[str, ...]) -> ProvidedAsset:
+def _signer(job: ComputeJob) -> str:
+    """Name who stands for the job's environment in orders, as of its admission."""
+    terms = job.status.environment
+    return (terms.consumer if terms else None) or ""
+
+
+async def _provided_asset(
+    means: Means, job: ComputeJob, asset: Asset, digests: tuple[str, ...]
+) -> ProvidedAsset:
     with _about(asset.wanted):
         kind = asset.wanted.kind
-        files = await _files(means, asset, digests if kind == "algorithm" else ())
+        if asset.remote is not None:
+            files = await _files_on_request(means, job, asset, asset.remote)
+        else:
+            files = await _files(means, asset, digests if kind == "algorithm" else ())
         document = strict_json.compact(asset.published.document)
         return ProvidedAsset(asset.wanted.position, kind, files, document)
+
+
+async def _files_on_request(
+    means: Means, job: ComputeJob, asset: Asset, place: ports.Remote
+) -> tuple[ProvidedFile, ...]:
+    """Name the files of another provider: each is asked for again when it is to be sent.
+
+    Requests that were all signed now would come too late: each is good until a later one of the
+    environment, of whatever job, has come before it.
+    """
+    await _key(means, job)
+    number = await means.remotes.count_files(place)
+    kind, position = asset.wanted.kind, asset.wanted.position
+    return tuple(FileOnRequest(kind, position, index) for index in range(number))
+
+
+async def _file_on_request(
+    means: Means, job: ComputeJob, found: list[Asset], file: FileOnRequest
+) -> ProvidedAsset:
+    """Sign the request of one file of another provider, good once."""
+    named = (file.kind, file.position)
+    asset = next((a for a in found if (a.wanted.kind, a.wanted.position) == named), None)
+    place = asset.remote if asset else None
+    if asset is None or place is None:
+        _deny(Status.FORBIDDEN, "the job has no such file of another provider")
+    with _about(asset.wanted):
+        values = parameters.read_values(asset.wanted.user_data, "userdata")
+        key, routes = await _key(means, job), await means.remotes.routes(place.endpoint)
+        nonce = await means.cluster.issue_nonce(_signer(job))
+        bought = (asset.wanted.order.transaction, file.number)
+        request = remote.of_download(place, routes, bought, (key, nonce), values)
+    return ProvidedAsset(file.position, file.kind, (_provided(request, None),))
+
+
+async def _key(means: Means, job: ComputeJob) -> bytes:
+    """Find the key of whom the orders of a job name, if the environment still has it."""
+    environment = await means.cluster.environment(
+        EnvironmentName(job.namespace, job.spec.environment)
+    )
+    consumer = environment.consumer if environment else None
+    secret = consumer.key_secret if consumer else None
+    return await signing.key_of(means.cluster, means.keyring, _signer(job), secret)
 
 
 async def _files(means: Means, asset: Asset, digests: tuple[str, ...]) -> tuple[ProvidedFile, ...]:

@@ -7,13 +7,13 @@ still is while the job waits.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from c2d_provider import credentials, orders, trust
+from c2d_provider import credentials, orders, remote, trust
 from c2d_provider.asked import AssetAsked
 from c2d_provider.context import Context
 from c2d_provider.ddo import Service
 from c2d_provider.environments import Offering
 from c2d_provider.orders import Asked, Facts, Order
-from c2d_provider.ports import Published
+from c2d_provider.ports import Published, Remote
 from c2d_provider.refusals import Reason, Refusal, Refused
 
 
@@ -42,12 +42,13 @@ class PartRefused(Refused):
 
 @dataclass(frozen=True)
 class Named:
-    """An asset that a request names, as it was found."""
+    """An asset that a request names, as it was found; `remote` if another provider offers it."""
 
     part: Part
     asked: AssetAsked
     asset: Published
     service: Service
+    remote: Remote | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,13 @@ class Judged:
         return self.order.is_confirmed(self.head, policy.confirmations)
 
 
-async def find(context: Context, asked: AssetAsked, part: Part) -> Named:
+async def find(
+    context: Context, asked: AssetAsked, part: Part, *, may_be_remote: bool = False
+) -> Named:
     """Find an asset and its service.
+
+    Only a job's assets may be another provider's. Nothing else is passed on: providers that name
+    each other would ask each other without an end.
 
     Raises:
         PartRefused: There is none, or another provider offers it.
@@ -78,20 +84,14 @@ async def find(context: Context, asked: AssetAsked, part: Part) -> Named:
     if service is None:
         refusal = Refusal(Reason.SERVICE_UNKNOWN, "Invalid serviceId.")
         raise PartRefused(refusal, part)
-    if not is_ours(service.endpoint, context.policy.urls):
-        refusal = Refusal(
+    place = remote.place(asset.ddo.id, service, context.policy.urls)
+    if isinstance(place, Remote) and not may_be_remote:
+        place = Refusal(
             Reason.SERVICE_OF_OTHER_PROVIDER, "the service is offered by another provider"
         )
-        raise PartRefused(refusal, part)
-    return Named(part, asked, asset, service)
-
-
-def is_ours(endpoint: str, urls: tuple[str, ...]) -> bool:
-    """Say whether a service names one of our URLs, or a path below one."""
-    return not urls or any(
-        endpoint == url or endpoint.startswith(f"{url}/")
-        for url in (one.rstrip("/") for one in urls)
-    )
+    if isinstance(place, Refusal):
+        raise PartRefused(place, part)
+    return Named(part, asked, asset, service, place)
 
 
 async def judge_use(context: Context, named: Named, consumer: str) -> Refusal | None:
@@ -156,4 +156,5 @@ def _asked(context: Context, named: Named, consumer: str, offering: Offering | N
         environment_consumer=offering.consumer if offering else "",
         fee_addresses=frozenset({context.identity.address}),
         prices=offering.prices_on(ddo.chain_id) if offering else (),
+        is_remote=named.remote is not None,
     )

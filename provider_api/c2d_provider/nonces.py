@@ -164,6 +164,22 @@ def advance(
     return _with_room(shard, address, Entry(nonce, kept), capacity)
 
 
+def issue(
+    shard: Shard, address: str, least: int, capacity: int = CAPACITY
+) -> tuple[Shard, Nonce] | Refusal:
+    """Take a nonce for a request that we sign for an address: `least`, or above all it used.
+
+    So no two are the same, whichever replica signs, and a request that we signed for another
+    provider is none that we would take ourselves.
+    """
+    address = addresses.checksummed(address)
+    entry = shard.entries.get(address)
+    highest = entry.nonce if entry else shard.floor
+    nonce = parse(max(least, math.floor(highest.value) + 1))
+    taken = _with_room(shard, address, Entry(nonce, entry.repeats if entry else ()), capacity)
+    return taken if isinstance(taken, Refusal) else (taken, nonce)
+
+
 def current(shard: Shard, address: str) -> str:
     """Tell the nonce that a client counts on from, as a whole number.
 

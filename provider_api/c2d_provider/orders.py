@@ -53,7 +53,8 @@ class Asked:
     is on chain, or from our settings. `environments` has every wire id of the environment,
     `environment_consumer` the address that orders for it name, `fee_addresses` those of the
     provider that offers the service. `prices` are those of the environment on this chain, none
-    where it is free. `timeout` is in seconds, 0 is for ever.
+    where it is free. `timeout` is in seconds, 0 is for ever. The fee of a service that
+    `is_remote` is its own provider's matter: it is not judged, and pays for nothing here.
     """
 
     transaction: str
@@ -67,6 +68,7 @@ class Asked:
     environment_consumer: str
     fee_addresses: frozenset[str]
     prices: tuple[fees.Price, ...] = ()
+    is_remote: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,11 +192,16 @@ def _is_for_requester(case: Case, purchase: Purchase) -> bool:
     """Bind a purchase to who asks: it is for them, or they paid for the environment's use of it.
 
     In a batch the factory pays, and only who sent the transaction to the factory is the buyer.
+    Another provider gives files to the consumer of the order alone: there it must be the
+    environment's, for whom we sign.
     """
     asked, event, receipt = case.asked, purchase.event, purchase.receipt
+    is_signers = addresses.are_equal(event.consumer, asked.environment_consumer)
+    if asked.is_remote and not is_signers:
+        return False
     if addresses.are_equal(event.consumer, asked.consumer):
         return True
-    if not addresses.are_equal(event.consumer, asked.environment_consumer):
+    if not is_signers:
         return False
     if addresses.are_equal(event.payer, asked.consumer):
         return True
@@ -398,6 +405,8 @@ def judge(asked: Asked, facts: Facts, policy: Policy) -> Order | Refusal:
     if isinstance(found, Refusal):
         return found
     case, purchase = found
+    if asked.is_remote:
+        return _order(case, purchase, ())
     no_fee = Refusal(Reason.FEE_MISSING, "Cannot find the event for the provider fee")
     charged = _sift(case, FEE_RULES, _fees(case), no_fee)
     if isinstance(charged, Refusal):

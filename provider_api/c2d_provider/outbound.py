@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import unquote
@@ -216,6 +216,21 @@ class Outbound:
         if not is_allowed(str(where[0]), int(where[1]), self._allowed):
             raise AddressRefusedError("address refused")
         return _opened(info)
+
+
+async def read_whole(answer: Answer, most: int) -> bytes:
+    """Read a small answer whole.
+
+    Raises:
+        Refused: It is not so small.
+    """
+    body = bytearray()
+    async with aclosing(answer.chunks) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > most:
+                refuse(Reason.TOO_LARGE, f"the document is larger than {most} bytes")
+    return bytes(body)
 
 
 def _opened(info: AddrInfoType) -> socket.socket:

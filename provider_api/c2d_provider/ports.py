@@ -16,6 +16,7 @@ from c2d_provider import nonces, orders, spending, tokens
 from c2d_provider.asked import Document
 from c2d_provider.credentials import AccessList
 from c2d_provider.ddo import Ddo, Service
+from c2d_provider.fees import SignedFee
 from c2d_provider.files import FileObject, Headers
 from c2d_provider.naming import EnvironmentName
 from c2d_provider.refusals import Refusal
@@ -197,13 +198,8 @@ class Assets(Protocol):
     async def files_checksum(self, asset: Published, service: Service) -> str | None:
         """Join the digests of a service's files, as trust lists name them."""
 
-    async def resolve(
-        self, file: FileObject | None, values: Json, remote: "Remote | None" = None
-    ) -> Resolved:
-        """Say how one file is fetched, with the consumer's parameters in it.
-
-        One of a remote provider has no file object here: it was encrypted for that provider.
-        """
+    async def resolve(self, file: FileObject, values: Json) -> Resolved:
+        """Say how one file is fetched, with the consumer's parameters in it."""
 
     async def inspect(self, file: FileObject, values: Json, *, checksum: bool) -> FileFacts:
         """Ask a file's server for its type, length and, if wanted, digest."""
@@ -220,17 +216,53 @@ class Assets(Protocol):
 
 @dataclass(frozen=True)
 class Remote:
-    """An asset service of another provider, which we download from with our own signature.
+    """An asset's service of another provider, at an `endpoint` in its one spelling.
 
-    `key` signs: that of the consumer whom the order names, an environment's; b"" for our own.
+    Its files were encrypted for that provider, which gives them to the consumer whom an order
+    names, an environment's, for a signature of theirs.
     """
 
     endpoint: str
     document_id: str
     service_id: str
-    transaction: str
-    file_index: int
-    key: bytes = field(repr=False, default=b"")
+    datatoken: str
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Paths of another provider's routes, below its endpoint."""
+
+    file_info: str
+    initialize: str
+    download: str
+
+
+@dataclass(frozen=True)
+class Initialized:
+    """What another provider says that a download needs: a `fee` to order with, or nothing.
+
+    `valid_order` is the order that is good as it is, or the one to be used again with the fee.
+    """
+
+    fee: SignedFee | None
+    valid_order: str | None
+
+
+class Remotes(Protocol):
+    """Other providers; every request goes through the guarded connector.
+
+    Methods raise `Refused` (`Reason.REMOTE_PROVIDER`) for what they refuse or answer amiss,
+    `UnavailableError` where they do not answer; no URL is in either.
+    """
+
+    async def routes(self, endpoint: str) -> Routes:
+        """Tell where a provider's routes are."""
+
+    async def count_files(self, place: Remote) -> int:
+        """Count the files of a service."""
+
+    async def initialize(self, place: Remote, consumer: str, transaction: str) -> Initialized:
+        """Ask what a download needs to be ordered, or whether a transaction ordered it."""
 
 
 @dataclass(frozen=True)
@@ -287,6 +319,9 @@ class Cluster(Protocol):
         self, address: str, nonce: nonces.Nonce, used: nonces.Use
     ) -> Refusal | None:
         """Advance a nonce by compare-and-set; refused where it was used."""
+
+    async def issue_nonce(self, address: str) -> str:
+        """Take a nonce by compare-and-set for a request that we sign for an address."""
 
     async def current_nonce(self, address: str) -> str:
         """Tell the last nonce of an address as `nonces.current` does."""

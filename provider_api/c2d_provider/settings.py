@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from c2d_provider import addresses, strict_json
+from c2d_provider import addresses, remote, strict_json
 from c2d_provider.limiter import Network
 from c2d_provider.refusals import Refused
 from c2d_provider.signatures import CURVE_ORDER
@@ -159,7 +159,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         namespaces=_namespaces(reader),
         namespace=reader.text("C2D_SYSTEM_NAMESPACE", "c2d-system"),
         records_namespace=reader.text("C2D_RECORDS_NAMESPACE", "c2d-records"),
-        urls=reader.parts("C2D_PROVIDER_URLS", _url, "http URL"),
+        urls=reader.parts("C2D_PROVIDER_URLS", _own_url, "plain http URL"),
         confirmations=int(reader.number("C2D_CONFIRMATIONS", 1, 1)),
         legacy_trust=reader.choice("C2D_TRUST_RULES", "current", "current", "legacy") == "legacy",
         decrypters=frozenset(decrypters) or None,
@@ -211,6 +211,13 @@ def _url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(text)
     return text.rstrip("/")
+
+
+def _own_url(text: str) -> str:
+    found = remote.normalised(text)
+    if found is None:
+        raise ValueError(text)
+    return found
 
 
 def _account(text: str) -> str:

@@ -13,12 +13,10 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
-from eth_keys.datatypes import PrivateKey
-
-from c2d_provider import messages, signatures, strict_json
+from c2d_provider import strict_json
 from c2d_provider.fields import Json
 from c2d_provider.files import ArweaveFile, GraphqlFile, Headers, IpfsFile, S3File, UrlFile
-from c2d_provider.ports import Remote, ResolvedRequest
+from c2d_provider.ports import ResolvedRequest
 from c2d_provider.refusals import Reason, refuse
 
 SIGNED_FOR: Final = 3600
@@ -121,31 +119,6 @@ def of_bucket(file: S3File, now: float, seconds: int = SIGNED_FOR) -> ResolvedRe
     path = f"{folder}/{quote(file.key, safe='/-_.~')}"
     query = _Signing(file, datetime.fromtimestamp(now, UTC), seconds).query(host, path)
     return ResolvedRequest(f"{endpoint.scheme}://{host}{path}?{query}", "GET", ())
-
-
-def of_remote(remote: Remote, values: Json, key: bytes, nonce: str) -> ResolvedRequest:
-    """Ask another provider for a file with the signature of `key`, by the routes of version 2.
-
-    A nonce is good once, so every attempt needs a request of its own.
-    """
-    (message,) = messages.download(remote.document_id, nonce)
-    digest = next(signatures.digests(message.text))
-    private = PrivateKey(key)
-    signed = private.sign_msg_hash(digest)
-    parts = signed.r.to_bytes(32, "big") + signed.s.to_bytes(32, "big") + bytes([27 + signed.v])
-    query = {
-        "documentId": remote.document_id,
-        "serviceId": remote.service_id,
-        "transferTxId": remote.transaction,
-        "fileIndex": remote.file_index,
-        "consumerAddress": private.public_key.to_checksum_address(),
-        "nonce": nonce,
-        "signature": f"0x{parts.hex()}",
-    }
-    if values:
-        query["userdata"] = strict_json.compact(dict(values))
-    endpoint = remote.endpoint.rstrip("/")
-    return ResolvedRequest(f"{endpoint}/api/services/download?{urlencode(query)}", "GET", ())
 
 
 def _json_post(url: str, headers: Headers, body: Any) -> ResolvedRequest:

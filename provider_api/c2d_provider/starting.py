@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from c2d_api.computejob import ComputeJob
-from c2d_provider import authorizing, jobs, judging, naming, orders, parameters, trust
+from c2d_provider import authorizing, jobs, judging, naming, orders, parameters, signing, trust
 from c2d_provider.asked import PublishedAsked, RawAsked, Start
 from c2d_provider.authorizing import Proof, Requester
 from c2d_provider.context import Context, in_order
@@ -23,7 +23,7 @@ from c2d_provider.environments import Offering
 from c2d_provider.files import UrlFile
 from c2d_provider.judging import Judged, Named, Part, PartRefused
 from c2d_provider.orders import PaidFee
-from c2d_provider.ports import UnavailableError
+from c2d_provider.ports import Initialized, UnavailableError
 from c2d_provider.refusals import Reason, Refusal, Refused, refuse
 from c2d_provider.trust import PublishedAlgorithm, RawAlgorithm
 
@@ -70,6 +70,7 @@ async def accept(context: Context, asked: Start, proof: Proof) -> Accepted:
     named = (*datasets, *([algorithm] if algorithm else []))
     await _judge_use(context, named, requester.address)
     judged = await _judge_orders(context, named, requester.address, offering)
+    await in_order(_judge_remote(context, one, offering) for one in judged)
     await judge_trust(context, asked.algorithm, datasets, algorithm)
     payment = choose_payment(offering, judged, await context.ports.cluster.spent_fees())
     return Accepted(
@@ -90,7 +91,9 @@ async def find_assets(
     ]
     if isinstance(algorithm, PublishedAsked):
         parts.append((algorithm.asset, Part("algorithm", algorithm.asset.document_id)))
-    found = await in_order(judging.find(context, one, part) for one, part in parts)
+    found = await in_order(
+        judging.find(context, one, part, may_be_remote=True) for one, part in parts
+    )
     if isinstance(algorithm, PublishedAsked):
         return tuple(found[:-1]), found[-1]
     return tuple(found), None
@@ -180,12 +183,16 @@ async def trusted_subject(
     algorithm: Named | None,
     computes: Sequence[Compute],
 ) -> trust.Algorithm:
-    """Say what trust lists are compared with; files are hashed only if a list names a hash."""
+    """Say what trust lists are compared with; files are hashed only if a list names a hash.
+
+    Those of another provider are not ours to see, so only `*` fits them.
+    """
     if algorithm is None:
         return RawAlgorithm()
     asset = algorithm.asset
     files = None
-    if any(_names_files(compute, asset.ddo.id) for compute in computes):
+    is_remote = algorithm.remote is not None
+    if not is_remote and any(_names_files(compute, asset.ddo.id) for compute in computes):
         try:
             async with context.inspecting:
                 files = await context.ports.assets.files_checksum(asset, algorithm.service)
@@ -223,6 +230,38 @@ async def _judge_orders(
             raise PartRefused(order, one.part)
         judged.append(order)
     return tuple(judged)
+
+
+async def ask_remote(
+    context: Context, named: Named, offering: Offering, transaction: str = ""
+) -> Initialized | None:
+    """Ask the provider of an asset what a download needs; None where the asset is ours.
+
+    It is asked for the environment, for whom we shall sign.
+
+    Raises:
+        PartRefused: We could not sign, or it refuses.
+    """
+    if named.remote is None:
+        return None
+    cluster, remotes = context.ports.cluster, context.ports.remotes
+    try:
+        await signing.key_of(cluster, context.keyring, offering.consumer, offering.key_secret)
+        async with context.inspecting:
+            return await remotes.initialize(named.remote, offering.consumer, transaction)
+    except Refused as refused:
+        raise PartRefused(refused.refusal, named.part) from None
+
+
+async def _judge_remote(context: Context, judged: Judged, offering: Offering) -> None:
+    """Judge whether an asset's own provider takes the order: it will be asked for the files."""
+    named = judged.named
+    found = await ask_remote(context, named, offering, judged.order.transaction)
+    if found is not None and found.fee is not None:
+        refusal = Refusal(
+            Reason.ORDER_NOT_TAKEN, "the provider of the service does not take the order"
+        )
+        raise PartRefused(refusal, named.part)
 
 
 def _wanted(

@@ -13,6 +13,7 @@ from c2d_provider.chain import ChainSettings, EvmChains, settings_from
 from c2d_provider.cluster import open_cluster
 from c2d_provider.context import Context, Policy, Ports, identity
 from c2d_provider.refusals import Refused
+from c2d_provider.remote_providers import RemoteProviders
 from c2d_provider.results import StoredResults
 from c2d_provider.settings import Settings, SettingsError
 
@@ -52,8 +53,13 @@ def asset_settings(settings: Settings) -> AssetSettings:
         metadata_cache=settings.metadata_cache,
         ipfs_gateway=settings.ipfs_gateway,
         arweave_gateway=settings.arweave_gateway,
-        allowed=tuple(Address(str(network), port) for network, port in settings.egress),
+        allowed=allowed(settings),
     )
+
+
+def allowed(settings: Settings) -> tuple[Address, ...]:
+    """Say what may be reached beside public addresses."""
+    return tuple(Address(str(network), port) for network, port in settings.egress)
 
 
 def policy(settings: Settings) -> Policy:
@@ -63,6 +69,7 @@ def policy(settings: Settings) -> Policy:
         legacy_trust=settings.legacy_trust,
         default_namespace=settings.namespaces[0],
         urls=settings.urls,
+        system_namespace=settings.namespace,
         decrypters=settings.decrypters,
     )
 
@@ -79,11 +86,15 @@ async def wired(
         open_cluster(api, settings.namespaces, settings.records_namespace, is_ours) as cluster,
         EvmChains(chains) as evm,
         OceanAssets(asset_settings(settings), evm) as assets,
+        RemoteProviders(allowed(settings)) as remotes,
     ):
         results = StoredResults(
             cluster, settings.namespace, settings.results_folder, time.monotonic
         )
         context = Context(
-            Ports(evm, assets, cluster, results), who, policy(settings), lambda: int(time.time())
+            Ports(evm, assets, cluster, results, remotes),
+            who,
+            policy(settings),
+            lambda: int(time.time()),
         )
         yield Wired(context, cluster.is_ready)

@@ -13,6 +13,7 @@ from c2d_api.asset_request import (
     AssetRequest,
     Denied,
     FileContent,
+    FileOnRequest,
     FileRequest,
     Provided,
     ProvidedAsset,
@@ -30,16 +31,18 @@ FILE = st.builds(
     body=st.binary(max_size=20),
     sha256=st.none() | st.text(min_size=1, max_size=20),
 ) | st.builds(FileContent, st.binary(max_size=20))
+KIND = st.sampled_from(["dataset", "algorithm"])
+ON_REQUEST = st.builds(FileOnRequest, KIND, st.integers(0, 64), st.integers(0, 999))
 ASSET = st.builds(
     ProvidedAsset,
     position=st.integers(0, 64),
     kind=st.sampled_from(["dataset", "algorithm"]),
-    files=st.lists(FILE, min_size=1, max_size=3).map(tuple),
+    files=st.lists(FILE | ON_REQUEST, min_size=1, max_size=3).map(tuple),
     ddo=st.none() | TEXT,
 )
 
 
-@given(st.builds(AssetRequest, TEXT, TEXT, st.integers(0, 2**40)))
+@given(st.builds(AssetRequest, TEXT, TEXT, st.integers(0, 2**40), st.none() | ON_REQUEST))
 def test_a_request_arrives(request: AssetRequest) -> None:
     assert decode_request(request.encode()) == request
 
@@ -54,6 +57,7 @@ def test_the_answer_is_the_one_that_is_documented() -> None:
         FileRequest("https://a.example/x", "POST", (("X-Key", "k"),), b"{}", "ab" * 32),
         FileRequest("https://a.example/y"),
         FileContent(b"\x00\xff"),
+        FileOnRequest("dataset", 1, 3),
     )
     provided = Provided((ProvidedAsset(1, "dataset", files, "{}"),))
     assert json.loads(provided.encode()) == {
@@ -79,6 +83,7 @@ def test_the_answer_is_the_one_that_is_documented() -> None:
                         }
                     },
                     {"inline": "AP8="},
+                    {"onRequest": {"kind": "dataset", "position": 1, "number": 3}},
                 ],
                 "ddo": "{}",
             }
@@ -118,6 +123,14 @@ def test_an_asset_is_found_by_its_place() -> None:
         b'{"namespace": "a", "job": "a", "attempt": true}',
         b'{"namespace": "a", "job": "a", "attempt": -1}',
         b'{"namespace": "a", "job": "a", "attempt": "0"}',
+        b'{"namespace": "a", "job": "a", "attempt": 0, "file": 1}',
+        b'{"namespace": "a", "job": "a", "attempt": 0, "file": {}}',
+        b'{"namespace": "a", "job": "a", "attempt": 0,'
+        b' "file": {"kind": "x", "position": 0, "number": 0}}',
+        b'{"namespace": "a", "job": "a", "attempt": 0,'
+        b' "file": {"kind": "dataset", "position": true, "number": 0}}',
+        b'{"namespace": "a", "job": "a", "attempt": 0,'
+        b' "file": {"kind": "dataset", "position": 0, "number": 1000}}',
         b'{"namespace": "a", "job": "a"}',
         b"\xff",
         b'{"namespace": "' + b"a" * MAX_REQUEST_BYTES + b'", "job": "a", "attempt": 0}',

@@ -127,6 +127,16 @@ async def test_a_nonce_stays_used_when_the_provider_starts_anew(provider_config:
         assert await after.use_nonce(address, nonces.parse("6"), use(6)) is None
 
 
+async def test_a_nonce_that_is_issued_is_issued_once_and_used(provider_config: Path) -> None:
+    address = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
+    async with cluster_of(provider_config) as one, cluster_of(provider_config) as other:
+        issued = await asyncio.gather(*(side.issue_nonce(address) for side in (one, other) * 10))
+        assert len(set(issued)) == 20
+        assert int(await other.issue_nonce(address)) > max(map(int, issued))
+        refused = await one.use_nonce(address, nonces.parse(max(issued, key=int)), use(900))
+    assert isinstance(refused, Refusal), "what we signed for others is of no use here"
+
+
 def test_of_hundreds_of_racing_nonces_each_is_used_by_one_process(provider_config: Path) -> None:
     command = [sys.executable, nonce_racer.__file__, provider_config, RECORDS, "300"]
     pipe = subprocess.PIPE

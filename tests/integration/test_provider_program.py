@@ -7,10 +7,8 @@ import asyncio
 import hashlib
 import json
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,11 @@ import pytest
 from aiohttp import ClientSession
 
 from apiserver import ApiServer
-from chain import Asset, Ocean, ProviderFee
+from chain import Asset, Ocean
 from examples import small_environment
 from local_stack.chain import CHAIN_ID, Account, Chain
 from provider_fakes import signed
+from provider_program import Replica, encrypted, fee, jobs_of, running
 from publishing import ENCRYPTED, compact, document, set_metadata
 
 RECORDS = "provider-program-records"
@@ -30,15 +29,6 @@ COMPUTE, DDO = "/v2/api/services/compute", "/v2/api/aquarius/assets/ddo"
 ENVIRONMENT = "0x1563915e194D8CfBA1943570603F7606A3115508"
 CONTAINER = {"entrypoint": "python $ALGO", "image": "python", "checksum": "sha256:" + "ab" * 32}
 EVERYTHING = {"did": "*", "filesChecksum": "*", "containerSectionChecksum": "*"}
-
-
-@dataclass(frozen=True)
-class Replica:
-    """A running provider: its process and the URL that consumers ask."""
-
-    process: asyncio.subprocess.Process
-    url: str
-    lines: list[str]
 
 
 @dataclass(frozen=True)
@@ -93,36 +83,6 @@ def environ(
     }
 
 
-@asynccontextmanager
-async def running(environ: dict[str, str]) -> AsyncIterator[Replica]:
-    """Run the program until the block ends, then ask it to stop, which it must do well."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error::ResourceWarning", "-m", "c2d_provider"),
-        env=environ,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    lines: list[str] = []
-    async with asyncio.timeout(60):
-        while not lines or "serves consumers on port" not in lines[-1]:
-            line = (await process.stderr.readline()).decode()
-            assert line, lines
-            lines.append(line)
-    port = int(json.loads(lines[-1])["message"].rsplit(" ", 1)[1])
-    reading = asyncio.create_task(_read(process.stderr, lines))
-    try:
-        yield Replica(process, f"http://127.0.0.1:{port}", lines)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
-            assert await process.wait() == 0, lines
-        await reading
-
-
-async def _read(stream: asyncio.StreamReader, lines: list[str]) -> None:
-    lines.extend([line.decode() async for line in stream])
-
-
 @pytest.fixture
 async def replicas(environ: dict[str, str]) -> AsyncIterator[tuple[Replica, Replica]]:
     async with AsyncExitStack() as stack:
@@ -136,14 +96,6 @@ async def replicas(environ: dict[str, str]) -> AsyncIterator[tuple[Replica, Repl
 async def session() -> AsyncIterator[ClientSession]:
     async with ClientSession() as found:
         yield found
-
-
-async def encrypted(session: ClientSession, url: str, data: bytes) -> str:
-    headers = {"Content-Type": "application/octet-stream"}
-    path = f"{url}/v2/api/services/encrypt?chainId={CHAIN_ID}"
-    async with session.post(path, data=data, headers=headers) as response:
-        assert response.status == 201
-        return await response.text()
 
 
 class Market:
@@ -227,25 +179,6 @@ class Market:
             "dataset": named[0],
             "algorithm": named[1],
         }
-
-
-def fee(item: dict[str, Any]) -> ProviderFee:
-    sent = item["providerFee"]
-    return ProviderFee(
-        sent["providerFeeAddress"],
-        sent["providerFeeToken"],
-        int(sent["providerFeeAmount"]),
-        sent["v"],
-        bytes.fromhex(sent["r"][2:]),
-        bytes.fromhex(sent["s"][2:]),
-        sent["validUntil"],
-        bytes.fromhex(sent["providerData"][2:]),
-    )
-
-
-def jobs_of(api: ApiServer, namespace: str) -> list[Any]:
-    path = f"/apis/computetodata.io/v1alpha1/namespaces/{namespace}/computejobs"
-    return list(api.request("GET", path).body["items"])
 
 
 async def test_a_job_is_bought_and_started_once_whichever_replica_is_asked(

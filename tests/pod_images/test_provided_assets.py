@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from c2d_api.asset_request import Denied, FileContent, FileRequest, Provided, ProvidedAsset
+from c2d_api.asset_request import (
+    Denied,
+    FileContent,
+    FileOnRequest,
+    FileRequest,
+    Provided,
+    ProvidedAsset,
+)
 from c2d_api.computeenvironment import Address
 from c2d_api.computejob import Dataset, File
 from c2d_api.exits import PodExit
@@ -308,3 +315,102 @@ async def test_a_job_of_public_files_asks_nobody(loader: Pod, site: Site, token:
     ended = await loader.run(task(site, Dataset("a", "", (File(inline="x"),))))
     assert ended.code == PodExit.DONE
     assert site.requests == []
+
+
+ONCE = FileOnRequest("dataset", 0, 0)
+
+
+class OtherProvider:
+    """Where a file is that is asked for by requests good once: each has a number that grows."""
+
+    def __init__(self, site: Site, *answers: int) -> None:
+        self.answers = list(answers)
+        self.seen: list[str] = []
+        site.answers["/secret-once"] = self.answer
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.seen.append(request.query["nonce"])
+        status = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        body = b"rows" if status == 200 else b"nonce of secret-signature"
+        return web.Response(status=status, body=body)
+
+
+class Signing(Provider):
+    """A provider that names a file of another provider, and signs for it when it is asked."""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        asked = json.loads(await request.read())
+        if "file" not in asked:
+            return await super().answer(request)
+        self.bodies.append(asked)
+        url = self.site.url(f"/secret-once?nonce={len(self.bodies)}")
+        asset = ProvidedAsset(0, "dataset", (FileRequest(url),))
+        return web.Response(body=Provided((asset,)).encode())
+
+
+async def test_a_request_good_once_is_asked_for_when_it_is_sent(
+    loader: Pod, site: Site, token: Path
+) -> None:
+    provider = Signing(site, handed_out(ProvidedAsset(0, "dataset", (ONCE,))))
+    other = OtherProvider(site, 400, 503, 200)
+    ended = await loader.run(task(site, DATASET, allowed=[site.address]))
+    assert ended.code == PodExit.DONE, ended.said
+    assert content(loader, "inputs/aa/0") == b"rows"
+    assert other.seen == ["2", "3", "4"]
+    named = {"kind": "dataset", "position": 0, "number": 0}
+    asked = {"namespace": "jobs", "job": "job-1", "attempt": 2}
+    assert provider.bodies == [asked, *[{**asked, "file": named}] * 3]
+    told(loader, ended)
+
+
+async def test_a_request_that_is_turned_down_for_ever_fails_the_job(
+    loader: Pod, site: Site, token: Path
+) -> None:
+    Signing(site, handed_out(ProvidedAsset(0, "dataset", (ONCE,))))
+    other = OtherProvider(site, 400)
+    ended = await loader.run(task(site, DATASET, allowed=[site.address]), "--attempts", "3")
+    assert ended.code == PodExit.DATASET_FAILED
+    assert other.seen == ["2", "3", "4"]
+    assert ended.report["message"] == "dataset did:op:aa file 0: the server answered 400"
+    told(loader, ended)
+
+
+async def test_another_provider_is_reached_through_the_guard(
+    loader: Pod, site: Site, token: Path
+) -> None:
+    Signing(site, handed_out(ProvidedAsset(0, "dataset", (ONCE,))))
+    other = OtherProvider(site, 200)
+    ended = await loader.run(task(site, DATASET))
+    assert ended.code == PodExit.DATASET_FAILED
+    assert "private or reserved" in told(loader, ended)
+    assert other.seen == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [
+        pytest.param(
+            (403, Denied("the dataset is revoked").encode()),
+            PodExit.DATASET_FAILED,
+            "the dataset is revoked",
+            id="what is denied by now",
+        ),
+        pytest.param(
+            handed_out(DATA), PodExit.TRY_AGAIN, "not the request of one file", id="content"
+        ),
+        pytest.param(
+            handed_out(ProvidedAsset(0, "dataset", (ONCE,))),
+            PodExit.TRY_AGAIN,
+            "not the request of one file",
+            id="the name of a file again",
+        ),
+        pytest.param((503, b"secret"), PodExit.TRY_AGAIN, "it answered 503", id="not now"),
+    ],
+)
+async def test_a_request_good_once_may_not_be_had(
+    loader: Pod, site: Site, token: Path, answer: Answer, code: PodExit, words: str
+) -> None:
+    Provider(site, handed_out(ProvidedAsset(0, "dataset", (ONCE,))), answer)
+    ended = await loader.run(task(site, DATASET), "--attempts", "2")
+    assert ended.code == code
+    assert words in told(loader, ended)

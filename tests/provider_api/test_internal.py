@@ -5,14 +5,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 import chain_facts as chain
 from asked_job import ALGORITHM, CALLER, DATASET, JOB, KEY, LABELS, resealed
-from c2d_api.asset_request import MAX_ANSWER_BYTES, AssetRequest, decode_denied
+from c2d_api.asset_request import MAX_ANSWER_BYTES, AssetRequest, FileOnRequest, decode_denied
+from c2d_api.computeenvironment import Environment, parse_environment
 from c2d_api.computejob import ComputeJob
-from c2d_provider import fees, ports
+from c2d_provider import fees, messages, ports, signatures
 from c2d_provider.credentials import AccessList, Credentials, Entry
 from c2d_provider.ddo import (
     AlgorithmMetadata,
@@ -24,8 +26,12 @@ from c2d_provider.ddo import (
 )
 from c2d_provider.files import FileObject, UrlFile
 from c2d_provider.internal import Answer, Means, hand_out
+from c2d_provider.naming import EnvironmentName
 from c2d_provider.orders import Facts, Policy
 from c2d_provider.refusals import Reason, Refusal, refuse
+from c2d_provider.signing import Keyring
+from fakes import environment_body
+from provider_fakes import FakeRemotes
 
 STRANGER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 OTHER_NFT = "0x788F1E4a99fa704Edb43fAE71946cFFDDcC16ccB"
@@ -35,6 +41,9 @@ CODE_DIGEST = hashlib.sha256(CODE).hexdigest()
 CONTAINER_DIGEST = hashlib.sha256(f"python $ALGOsha256:{'5' * 64}".encode()).hexdigest()
 TRUSTED = TrustedAlgorithm(ALGORITHM, "*", "*")
 REQUEST = AssetRequest("jobs", "sum", 2).encode()
+SIGNER = {"address": chain.ENVIRONMENT_CONSUMER, "keySecret": "environment-consumer"}
+ENVIRONMENT_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
+THERE = "https://other.example/secret"
 CREATED = int(JOB.created.timestamp())
 
 
@@ -115,6 +124,14 @@ class World:
     held: frozenset[AccessList] = frozenset()
     values: list[Any] = field(default_factory=list)
     broken: bool = False
+    environment_: Environment | None = field(
+        default_factory=lambda: parse_environment(environment_body(consumer=SIGNER))
+    )
+    secrets: dict[str, dict[str, bytes]] = field(
+        default_factory=lambda: {"environment-consumer": {"key": ENVIRONMENT_KEY.encode()}}
+    )
+    issued: list[str] = field(default_factory=list)
+    remotes: FakeRemotes = field(default_factory=FakeRemotes)
 
     async def caller(self, token: str) -> ports.Caller | None:
         assert token == "secret-token"  # noqa: S105 - a test's
@@ -126,6 +143,18 @@ class World:
 
     async def job(self, name: str) -> ComputeJob | None:
         return self.job_ if self.job_ and name == self.job_.name else None
+
+    async def environment(self, name: EnvironmentName) -> Environment | None:
+        assert name == EnvironmentName(JOB.namespace, JOB.spec.environment)
+        return self.environment_
+
+    async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        assert namespace == "system"
+        return self.secrets.get(name)
+
+    async def issue_nonce(self, address: str) -> str:
+        self.issued.append(address)
+        return str(len(self.issued))
 
     async def bind_seal(self, job: ComputeJob) -> bool:
         assert job == self.job_
@@ -163,7 +192,7 @@ class World:
             for number in range(len(self.listed[asset.ddo.id]))
         )
 
-    async def resolve(self, file: FileObject, values: Any, remote: Any = None) -> ports.Resolved:
+    async def resolve(self, file: FileObject, values: Any) -> ports.Resolved:
         assert isinstance(file, UrlFile)
         did, number = file.url.split(" ")
         self.values.append((did, dict(values)))
@@ -192,6 +221,8 @@ def means(world: World, **changes: Any) -> Means:
         cluster_hash="0x" + "0" * 64,
         fee_addresses=frozenset({chain.PROVIDER}),
         policy=Policy(),
+        remotes=world.remotes,
+        keyring=Keyring("system", chain.PROVIDER, chain.PROVIDER_KEY),
     )
     return replace(made, **changes)
 
@@ -531,3 +562,165 @@ async def test_a_stranger_learns_nothing_of_what_jobs_there_are() -> None:
     there = await answered(world, REQUEST)
     not_there = await answered(world, AssetRequest("jobs", "none", 0).encode())
     assert there == not_there
+
+
+def elsewhere() -> World:
+    """A world in which another provider has the algorithm."""
+    world = World()
+    world.change_service(DATASET, endpoint="https://provider.example/v2")
+    world.change_service(ALGORITHM, endpoint=f"{THERE}/")
+    world.remotes.files = 2
+    return world
+
+
+async def fetched(world: World, file: FileOnRequest, **changes: Any) -> Answer:
+    request = AssetRequest("jobs", "sum", 2, file).encode()
+    return await answered(world, request, **{"urls": OURS, **changes})
+
+
+OURS = ("https://provider.example",)
+SECOND = FileOnRequest("algorithm", 0, 1)
+
+
+async def test_files_of_another_provider_are_named_to_be_asked_for() -> None:
+    world = elsewhere()
+    answer = json.loads((await answered(world, urls=OURS)).body)
+    algorithm, data = answer["assets"]
+    assert algorithm["files"] == [
+        {"onRequest": {"kind": "algorithm", "position": 0, "number": number}} for number in (0, 1)
+    ]
+    assert data["files"][1] == {"inline": "c2VjcmV0"}
+    assert world.issued == [], "nothing is signed before it is to be sent"
+
+
+async def test_a_file_of_another_provider_is_asked_for_anew_each_time() -> None:
+    world = elsewhere()
+    urls = []
+    for _ in range(2):
+        answer = await fetched(world, SECOND)
+        assert answer.status == 200
+        (asset,) = json.loads(answer.body)["assets"]
+        (file,) = asset["files"]
+        assert (asset["kind"], asset["position"], file["request"]["method"]) == (
+            "algorithm",
+            0,
+            "GET",
+        )
+        urls.append(urlsplit(file["request"]["url"]))
+        assert "secret" not in repr(answer)
+    assert world.issued == [chain.ENVIRONMENT_CONSUMER] * 2
+    for number, url in enumerate(urls, start=1):
+        assert f"{url.scheme}://{url.netloc}{url.path}" == f"{THERE}/d"
+        query = {name: value for name, (value,) in parse_qs(url.query).items()}
+        signature = query.pop("signature")
+        assert query == {
+            "documentId": ALGORITHM,
+            "serviceId": chain.SERVICE,
+            "transferTxId": chain.REUSE,
+            "fileIndex": "1",
+            "consumerAddress": chain.ENVIRONMENT_CONSUMER,
+            "nonce": str(number),
+        }
+        signed = signatures.verify(
+            chain.ENVIRONMENT_CONSUMER, messages.download(ALGORITHM, str(number)), signature
+        )
+        assert not isinstance(signed, Refusal)
+    assert world.values == [], "no file of ours is resolved along with it"
+
+
+REMOTE_ROWS: list[tuple[str, Callable[[World], Any], str]] = [
+    ("trust by digest", _named(), "not those that the dataset trusts"),
+    (
+        "no environment",
+        lambda w: setattr(w, "environment_", None),
+        "the environment has no key",
+    ),
+    ("no Secret", lambda w: w.secrets.clear(), "the environment has no key"),
+    (
+        "the key of another address",
+        lambda w: w.secrets.update({"environment-consumer": {"key": b"11" * 32}}),
+        "the environment has no key",
+    ),
+    (
+        "a service for compute",
+        lambda w: w.change_service(ALGORITHM, type="compute"),
+        "offered by another provider",
+    ),
+    (
+        "an endpoint that nobody is asked at",
+        lambda w: w.change_service(ALGORITHM, endpoint=f"{THERE}?secret"),
+        "offered by another provider",
+    ),
+    (
+        "an order for the consumer",
+        lambda w: w.read.update(
+            {
+                chain.REUSE: replace(
+                    w.read[chain.REUSE],
+                    receipt=chain.receipt(
+                        chain.started(emitter=chain.OTHER_DATATOKEN, consumer=chain.CONSUMER),
+                        transaction=chain.REUSE,
+                        block_time=CREATED - 60,
+                    ),
+                )
+            }
+        ),
+        "not the consumer/payer",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [pytest.param(*row[1:], id=row[0]) for row in REMOTE_ROWS]
+)
+@pytest.mark.parametrize("file", [None, SECOND], ids=["all", "one file"])
+async def test_nothing_is_signed_for(
+    change: Callable[[World], Any], words: str, file: FileOnRequest | None
+) -> None:
+    world = elsewhere()
+    change(world)
+    body = AssetRequest("jobs", "sum", 2, file).encode()
+    answer = await answered(world, body, urls=OURS)
+    assert answer.status == 403
+    assert b"secret" not in answer.body
+    assert words in decode_denied(answer.body).error
+    assert world.issued == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(FileOnRequest("dataset", 0, 0), id="one of ours"),
+        pytest.param(FileOnRequest("dataset", 7, 0), id="no such dataset"),
+    ],
+)
+async def test_only_files_of_another_provider_are_asked_for_one_by_one(file: FileOnRequest) -> None:
+    world = elsewhere()
+    answer = await fetched(world, file)
+    assert (answer.status, world.issued, world.values) == (403, [], [])
+
+
+async def test_a_loader_of_another_job_has_nothing_signed() -> None:
+    world = elsewhere()
+    world.caller_ = replace(CALLER, pod_name="mine")
+    assert (await fetched(world, SECOND)).status == 403
+    assert world.issued == []
+
+
+async def test_a_remote_order_needs_no_fee_of_ours() -> None:
+    world = elsewhere()
+    fee = chain.charged(
+        chain.offered(address=STRANGER, offer=fees.Offer(chain.OTHER_DATATOKEN, chain.SERVICE)),
+        chain.OTHER_DATATOKEN,
+        chain.STRANGER_KEY,
+    )
+    receipt = chain.receipt(
+        chain.started(emitter=chain.OTHER_DATATOKEN),
+        fee,
+        transaction=chain.REUSE,
+        block_time=CREATED - 60,
+    )
+    world.change_facts(chain.REUSE, receipt=receipt)
+    assert (await answered(world, urls=OURS)).status == 200
+    world.change_service(ALGORITHM, endpoint="https://provider.example")
+    assert (await answered(world, urls=OURS)).status == 403, "as one of ours, it does"

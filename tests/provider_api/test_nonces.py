@@ -20,6 +20,7 @@ from c2d_provider.nonces import (
     advance,
     current,
     decode,
+    issue,
     parse,
     shard_of,
     use,
@@ -53,6 +54,35 @@ def advanced(shard: Shard, nonce: object, address: str = ADDRESS, signature: str
 )
 def test_a_nonce_is_read(sent: object, text: str) -> None:
     assert parse(sent).text == text
+
+
+@pytest.mark.parametrize(
+    ("before", "least", "expected"),
+    [
+        pytest.param(EMPTY, 1000, "1000", id="the clock's"),
+        pytest.param(advanced(EMPTY, 1000), 1000, "1001", id="above the last"),
+        pytest.param(advanced(EMPTY, "1000.5"), 7, "1001", id="a clock that lags, a fraction"),
+        pytest.param(advanced(EMPTY, 10**30), 7, str(10**30 + 1), id="above a huge one"),
+        pytest.param(replace(EMPTY, floor=parse("5000")), 7, "5001", id="above what was forgotten"),
+    ],
+)
+def test_a_nonce_is_issued_above_all_that_were_used(
+    before: Shard, least: int, expected: str
+) -> None:
+    found = issue(before, ADDRESS.lower(), least)
+    assert not isinstance(found, Refusal)
+    after, nonce = found
+    assert nonce.text == expected
+    again = advance(after, ADDRESS, nonce, use("0x12", "GET"), NOW)
+    assert isinstance(again, Refusal), "what was issued is used"
+    assert decode(after.encode()).entries[ADDRESS].nonce == nonce
+
+
+def test_issuing_forgets_no_repeat() -> None:
+    before = advanced(EMPTY, 5)
+    found = issue(before, ADDRESS, 6)
+    assert not isinstance(found, Refusal)
+    assert found[0].entries[ADDRESS].repeats == before.entries[ADDRESS].repeats
 
 
 @pytest.mark.parametrize(

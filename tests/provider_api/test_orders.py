@@ -685,3 +685,74 @@ def test_no_order_is_accepted_that_nothing_bought(
         )
         for event in started
     )
+
+
+REMOTE = replace(ASKED, is_remote=True, fee_addresses=frozenset())
+OF_OTHERS = chain.charged(chain.paid(address=chain.STRANGER), key=chain.STRANGER_KEY)
+
+
+@pytest.mark.parametrize(
+    "logs",
+    [
+        pytest.param((chain.started(), OF_OTHERS), id="a fee of another provider"),
+        pytest.param((chain.started(), chain.charged(chain.paid())), id="even a fee of ours"),
+        pytest.param((chain.started(),), id="no fee at all"),
+    ],
+)
+def test_the_fee_of_a_remote_order_is_its_providers_and_pays_for_nothing(logs: Any) -> None:
+    order = accepted(REMOTE, seen(*logs))
+    assert order.fees == ()
+    found = payment([order])
+    assert isinstance(found, Refusal)
+    assert found.reason == Reason.FEES_NOT_PAID
+
+
+@pytest.mark.parametrize(
+    ("asked", "facts", "reason"),
+    [
+        pytest.param(
+            REMOTE,
+            seen(chain.started(consumer=chain.CONSUMER), OF_OTHERS),
+            Reason.ORDER_OF_OTHER_CONSUMER,
+            id="ordered for who asks, whose signature we have not",
+        ),
+        pytest.param(
+            REMOTE,
+            seen(chain.started(payer=chain.STRANGER), OF_OTHERS),
+            Reason.ORDER_OF_OTHER_CONSUMER,
+            id="paid by another",
+        ),
+        pytest.param(
+            replace(REMOTE, environment_consumer=""),
+            FACTS,
+            Reason.ORDER_OF_OTHER_CONSUMER,
+            id="an environment that nobody stands for",
+        ),
+        pytest.param(
+            replace(REMOTE, service_index=0),
+            FACTS,
+            Reason.ORDER_OF_OTHER_SERVICE,
+            id="another service",
+        ),
+        pytest.param(
+            REMOTE,
+            seen(chain.started(amount=1), OF_OTHERS),
+            Reason.ORDER_TOO_SMALL,
+            id="less than a datatoken",
+        ),
+        pytest.param(
+            REMOTE,
+            replace(FACTS, now=chain.BLOCK_TIME + 3601),
+            Reason.ORDER_EXPIRED,
+            id="a service that has ended",
+        ),
+    ],
+)
+def test_all_else_of_a_remote_order_is_judged(asked: Asked, facts: Facts, reason: Reason) -> None:
+    found = judge(asked, facts, POLICY)
+    assert isinstance(found, Refusal)
+    assert found.reason == reason
+
+
+def test_a_client_may_ask_in_the_name_of_the_environment() -> None:
+    accepted(replace(REMOTE, consumer=chain.ENVIRONMENT_CONSUMER), FACTS)

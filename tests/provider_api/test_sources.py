@@ -3,16 +3,14 @@
 import base64
 import json
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from c2d_provider import sources
 from c2d_provider.files import ArweaveFile, GraphqlFile, IpfsFile, S3File, UrlFile
-from c2d_provider.ports import Remote, ResolvedRequest
+from c2d_provider.ports import ResolvedRequest
 from c2d_provider.refusals import Reason, Refused
 from c2d_provider.sources import Gateways
-from chain_facts import PROVIDER, PROVIDER_KEY
 
 NOW = 1369353600  # 2013-05-24, the day of Amazon's example
 SECRET = "s3cr3t"  # noqa: S105 - to be looked for
@@ -137,26 +135,6 @@ def test_a_bucket_is_part_of_the_host_or_of_the_path(
 
 def test_a_bucket_without_a_region_is_asked_as_in_amazons_first() -> None:
     assert "us-east-1" in sources.of_bucket(bucket(region=""), NOW).url
-
-
-def test_a_remote_providers_file_is_asked_for_with_our_signature() -> None:
-    did = f"did:op:{'ab' * 32}"
-    remote = Remote("https://other.example/", did, "s1", "0x" + "cd" * 32, 2)
-    request = sources.of_remote(remote, {"n": "é"}, PROVIDER_KEY, "1")
-    parts = urlsplit(request.url)
-    assert (parts.netloc, parts.path) == ("other.example", "/api/services/download")
-    assert {name: value for name, (value,) in parse_qs(parts.query).items()} == {
-        "documentId": did,
-        "serviceId": "s1",
-        "transferTxId": "0x" + "cd" * 32,
-        "fileIndex": "2",
-        "consumerAddress": PROVIDER,
-        "nonce": "1",
-        # the first of the vectors that were made with provider v2
-        "signature": "0x4cbb72b7355ed39d02961b04f06158dd2b1a318131305243364d750bf5b73cba7"
-        "ae3033539b0eef9250ea7e588cb340f3f01f8581639f297c5f7df3e218392a71c",
-        "userdata": '{"n":"é"}',
-    }
 
 
 def test_no_request_shows_what_is_in_it() -> None:

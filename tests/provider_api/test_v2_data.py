@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from eth_keys.datatypes import Signature as KeySignature
 
 from c2d_provider import signatures
+from c2d_provider.downloading import MOST_INSPECTED
 from c2d_provider.orders import Policy as OrderPolicy
 from chain_facts import CONSUMER, STRANGER, STRANGER_KEY
 from provider_fakes import (
@@ -136,6 +137,15 @@ async def test_what_is_known_of_files_is_told_without_their_urls(client: Client)
         "checksum": hashlib.sha256(b"content").hexdigest(),
         "checksumType": "sha256",
     }
+
+
+async def test_all_files_are_listed_and_few_of_them_asked_for(client: Client, world: World) -> None:
+    """Who fetches a service counts its files by this list: one that ended early would lose some."""
+    world.assets.number = MOST_INSPECTED + 2
+    async with client.post(f"{SERVICES}/fileinfo", json={"did": DID, "serviceId": "access"}) as got:
+        known = await got.json()
+    assert [one["index"] for one in known] == list(range(MOST_INSPECTED + 2))
+    assert [one["valid"] for one in known] == [True] * MOST_INSPECTED + [False] * 2
 
 
 async def test_few_files_are_inspected_at_a_time(client: Client, world: World) -> None:

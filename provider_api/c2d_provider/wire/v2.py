@@ -443,6 +443,10 @@ _CHAIN = Parameter("chainId", "A chain that the provider serves.", type="integer
 _REFUSED = {400: "Why the request is refused."}
 _UNAVAILABLE = {503: "Something outside did not answer; asking again helps."}
 _FAULTS = {**_REFUSED, **_UNAVAILABLE}
+_FILES_KNOWN = (
+    f"One entry a file. Those from number {downloading.MOST_INSPECTED} on are not asked for, and so"
+    " not said to be valid."
+)
 _ORDER = Parameter("transferTxId", "Hash of the order's transaction.")
 _DATASET = Parameter("dataset", "documentId, serviceId, transferTxId, userdata.", True, "object")
 _ALGORITHM = Parameter(
@@ -526,7 +530,7 @@ def _data_routes() -> tuple[Route, ...]:
                 values,
             ),
             in_body=True,
-            answers={200: "One entry a file.", **_FAULTS},
+            answers={200: _FILES_KNOWN, **_FAULTS},
         ),
         Route(
             "GET",

@@ -67,6 +67,7 @@ _CODES: Final = {
     Reason.CONTAINER_CHECKSUM_MISMATCH: ("", "algorithm_container_checksum_mismatch"),
     Reason.FILES_MALFORMED: ("", "file_unavailable"),
     Reason.FILES_OF_OTHER_ASSET: ("", "file_unavailable"),
+    Reason.REMOTE_PROVIDER: ("", "file_unavailable"),
     Reason.ASSET_UNKNOWN: (".documentId", "did_not_found"),
     Reason.ASSET_MALFORMED: (".documentId", "did_not_found"),
     **dict.fromkeys(ORDERS, (".serviceId", "order_invalid")),
