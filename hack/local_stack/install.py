@@ -179,17 +179,23 @@ def _provider_settings(values: Values) -> list[dict[str, object]]:
 
 
 def _secrets(values: Values) -> list[dict[str, object]]:
-    """Give the store's keys to publishers and the provider, and the provider its own."""
+    """Give the store's keys to publishers and the provider, which has keys of its own.
+
+    With that of the free environment's consumer it buys files of other providers.
+    """
     store = [
         f"AWS_ACCESS_KEY_ID={values.store.access_key}",
         f"AWS_SECRET_ACCESS_KEY={values.store.secret_key}",
     ]
     keys = [f"provider.key={values.chain.accounts['provider'].key}"]
+    consumer = [f"key={values.chain.accounts['environment-free'].key}"]
+    system = {"namespace": SYSTEM_NAMESPACE}
     plain = {"options": {"disableNameSuffixHash": True}}
     return [
         {"name": "result-store", "namespace": JOB_NAMESPACE, "literals": store, **plain},
-        {"name": "result-store", "namespace": SYSTEM_NAMESPACE, "literals": store, **plain},
-        {"name": "provider-keys", "namespace": SYSTEM_NAMESPACE, "literals": keys, **plain},
+        {"name": "result-store", **system, "literals": store, **plain},
+        {"name": "provider-keys", **system, "literals": keys, **plain},
+        {"name": "environment-consumer", **system, "literals": consumer, **plain},
     ]
 
 
@@ -204,11 +210,14 @@ def _environment_patch(values: Values, name: str, account: str) -> dict[str, obj
     if values.store.endpoint:
         results["endpoint"] = values.store.endpoint
     results["credentialsSecret"] = "result-store"
+    consumer = {"address": values.chain.accounts[account].address}
+    if name == ENVIRONMENT:
+        consumer["keySecret"] = "environment-consumer"
     changes: dict[str, object] = {
         "/spec/results": results,
         "/spec/storageClassName": values.storage_class,
         "/spec/egress": egress(values.files.url),
-        "/spec/consumer": {"address": values.chain.accounts[account].address},
+        "/spec/consumer": consumer,
     }
     if name == PAID_ENVIRONMENT:
         token = json.loads(values.chain.address_file.read_text())[NETWORK]["Ocean"]
