@@ -364,10 +364,17 @@ def fee_of(item: Json) -> ProviderFee:
     )
 
 
-def runs_in(run: Run, image: str = "BUSYBOX") -> Json:
+def until_printed(run: Run, job: str, word: str) -> None:
+    """Wait until the algorithm of a job has printed a word."""
+    running = "--for=jsonpath={.status.reason}=Running"
+    run.kubectl("wait", running, f"cjob/{job}", "--timeout=60s")
+    eventually(lambda: word in run.kubectl("logs", f"{job}-algorithm"), f"{word!r} of {job}", 30)
+
+
+def runs_in(run: Run, image: str = "BUSYBOX", entrypoint: str = "sh $ALGO") -> Json:
     """Write the container of an algorithm, as a DDO has it."""
     repository, _, digest = run.image(image).partition("@")
-    return {"image": repository, "tag": "", "checksum": digest, "entrypoint": "sh $ALGO"}
+    return {"image": repository, "tag": "", "checksum": digest, "entrypoint": entrypoint}
 
 
 def publish_algorithm(market: Market, run: Run, url: str) -> Asset:
