@@ -11,7 +11,8 @@ import pytest
 from c2d_api.asset_request import PATH
 from chain import Asset
 from end_to_end.cluster import Json, Run
-from end_to_end.market import SERVICE, Market, fee_of, runs_in, shelf, until_printed
+from end_to_end.market import SERVICE, Answer, Market, fee_of, runs_in, shelf, until_printed
+from local_stack.chain import Account
 
 RAW = {"compute": {"allowRawAlgorithm": True}}
 ENDLESS = 'echo begun | tee "$OUTPUTS/begun.txt"; while :; do sleep 1; done'
@@ -154,6 +155,29 @@ def test_a_job_is_stopped_by_its_owner_alone(
     assert stopped.json[0]["stopreq"] == 1
     market.ended(job)
     assert market.named(job, "begun.txt").body == b"begun\n"
+
+
+def fetched(market: Market, job: str, who: Account, token: str) -> Answer:
+    """Ask for the first result by a token, without a signature."""
+    return market.ask(
+        "GET",
+        "/v2/api/services/computeResult",
+        headers={"AuthToken": token},
+        consumerAddress=who.address,
+        jobId=job,
+        index=0,
+        nonce=market.nonce(),
+    )
+
+
+def test_a_token_fetches_its_owners_results_and_nobody_elses(
+    market: Market, jobs: tuple[str, str], token: str
+) -> None:
+    first = market.ended(jobs[0])["results"][0]
+    answer = fetched(market, jobs[0], market.consumer, token)
+    assert (answer.status, len(answer.body)) == (200, first["filesize"])
+    refused = fetched(market, jobs[0], market.stranger, token)
+    assert (refused.status, refused.json) == (400, {"error": "Token is invalid."})
 
 
 def test_a_token_is_good_for_its_address_alone(
