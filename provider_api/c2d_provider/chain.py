@@ -282,10 +282,12 @@ class _Chain:
             original = await self._receipt(reused)
             if original is not None:
                 originals[reused] = original
+        # a receipt may tell of a newer block than the one that is remembered
+        mined = [one.block_number for one in (receipt, *originals.values()) if one]
         return orders.Facts(
             receipt=receipt,
             originals=originals,
-            head=await self.head(),
+            head=max([await self.head(), *mined]),
             now=int(self._now()),
             factory=self._factory,
             is_oceans=is_oceans,
