@@ -266,6 +266,11 @@ class _Chain:
 
         return await self._heads.recall("head", read)
 
+    async def _head_now(self) -> int:
+        """Read the newest block's number anew, so that what was mined just now is searched, too."""
+        number = await self._ask(self._web3.eth.get_block_number(), int)
+        return self._heads.keep("head", number, self._settings.fresh)
+
     async def order_facts(
         self, transaction: str, nft: ChecksumAddress, datatoken: ChecksumAddress
     ) -> orders.Facts:
@@ -277,10 +282,12 @@ class _Chain:
             original = await self._receipt(reused)
             if original is not None:
                 originals[reused] = original
+        # a receipt may tell of a newer block than the one that is remembered
+        mined = [one.block_number for one in (receipt, *originals.values()) if one]
         return orders.Facts(
             receipt=receipt,
             originals=originals,
-            head=await self.head(),
+            head=max([await self.head(), *mined]),
             now=int(self._now()),
             factory=self._factory,
             is_oceans=is_oceans,
@@ -324,7 +331,8 @@ class _Chain:
             if not (await self._relation(nft, None))[0]:
                 return _Missing.MISSING, self._settings.fresh
             async with self._searching():
-                return await self._newest(nft) or _Missing.MISSING, self._settings.fresh
+                found = await self._newest(nft)
+            return (found, self._settings.fresh) if found else (_Missing.MISSING, AT_ONCE)
 
         return _present(await self._found.recall(nft, read))
 
@@ -442,7 +450,7 @@ class _Chain:
         async def logs(low: int, high: int) -> list[_Log]:
             return await self._logs(nft, topics, low, high)
 
-        head, settled = await self.head(), await self._settled()
+        head, settled = await self._head_now(), await self._settled()
         history = await self._histories.recall(nft, new)
         found = _newest(await logs(max(history.high, settled) + 1, head), nft)
         if found is not None:
@@ -466,7 +474,7 @@ class _Chain:
         async def logs(low: int, high: int) -> list[_Log]:
             return await self._logs(self._factory, [metadata_logs.NFT_CREATED], low, high)
 
-        head, settled = await self.head(), await self._settled()
+        head, settled = await self._head_now(), await self._settled()
         history = self._index_history = self._index_history or _History(settled + 1, settled)
         recent = self._named(await logs(max(history.high, settled) + 1, head))
         if digest in recent:

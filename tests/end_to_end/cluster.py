@@ -142,6 +142,11 @@ class Run:
         patch = json.dumps({"spec": spec})
         self.kubectl("patch", "cjob", self.named(name), "--type=merge", f"--patch={patch}")
 
+    def patch_environment(self, name: str, **spec: object) -> None:
+        """Change the spec of an environment."""
+        patch = json.dumps({"spec": spec})
+        self.kubectl("patch", "cenv", self.named(name), "--type=merge", f"--patch={patch}")
+
     def start(self, **jobs: Json) -> None:
         """Apply jobs, all at once; `_` in a name stands for `-`."""
         items = [

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from end_to_end.cluster import Run
+from end_to_end.market import Market
 from results import ResultsError, running_stack
 
 
@@ -22,6 +23,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         yield run
     finally:
         run.remove()
+
+
+@pytest.fixture(scope="module")
+def market(run: Run) -> Iterator[Market]:
+    """A consumer of a module's own, whose jobs are deleted at its end."""
+    if not run.stack.values.get("AUDIT_LOG"):
+        pytest.skip("the provider of a cluster that was given has no address for this machine")
+    market = Market(run.stack)
+    try:
+        yield market
+    finally:
+        market.clean_up()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,46 +1,25 @@
 """The whole workflow over the provider: published and ordered on chain, started, run, fetched."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from chain import Asset
-from end_to_end.cluster import Json, Run, eventually
-from end_to_end.market import ANYTHING, Market, Sold
+from end_to_end.cluster import Json, Run
+from end_to_end.market import TRUSTING, Market, Sold, publish_algorithm, shelf
 
 SECRET = "owners-secret-path"  # noqa: S105 - what nobody may be told
 COUNT = 'wc -l < "$(find "$INPUTS" -name 0)" | tee "$OUTPUTS/lines.txt"'
 
 
 @pytest.fixture(scope="module")
-def market(run: Run) -> Market:
-    if not run.stack.values.get("AUDIT_LOG"):
-        pytest.skip("the provider of a cluster that was given has no address for this machine")
-    return Market(run.stack)
-
-
-@pytest.fixture(scope="module")
-def assets(run: Run, market: Market) -> tuple[Asset, Asset]:
+def assets(run: Run, market: Market) -> Iterator[tuple[Asset, Asset]]:
     """Publish numbers and the code that counts them, both behind URLs that nobody is told."""
-    folder = Path(run.value("FILES_DIR")) / f"{SECRET}-{run.mark}"
-    folder.mkdir()
-    (folder / "numbers").write_text("1\n2\n3\n")
-    (folder / "code").write_text(COUNT)
-    urls = f"{run.value('FILES_URL')}/{folder.name}"
-    dataset = market.publish(
-        f"{urls}/numbers", service={"compute": {"publisherTrustedAlgorithms": [ANYTHING]}}
-    )
-    image, _, digest = run.image("BUSYBOX").partition("@")
-    container = {"image": image, "tag": "", "checksum": digest, "entrypoint": "sh $ALGO"}
-    made = {"language": "sh", "version": "1", "container": container}
-    algorithm = market.publish(
-        f"{urls}/code",
-        metadata={"type": "algorithm", "algorithm": made},
-        service={"type": "access"},
-    )
-    return dataset, algorithm
+    with shelf(run, SECRET, numbers="1\n2\n3\n", code=COUNT) as served:
+        dataset = market.publish(f"{served.url}/numbers", service={"compute": TRUSTING})
+        yield dataset, publish_algorithm(market, run, f"{served.url}/code")
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +34,7 @@ def sold(market: Market, assets: tuple[Asset, Asset], environment: str) -> Sold:
 
 @pytest.fixture(scope="module")
 def ended(market: Market, sold: Sold, environment: str) -> Json:
-    started = market.start(sold, environment)
-    assert started.status == 200, started.body
-    (job,) = started.json
-    return ended_job(market, job["jobId"])
-
-
-def ended_job(market: Market, job: str) -> Json:
-    def finished() -> Json | None:
-        found = market.job(job)
-        return found if found.get("dateFinished") else None
-
-    found: Json = eventually(finished, f"the end of {job}")
-    return found
+    return market.ended(market.begin(sold, environment))
 
 
 def test_a_job_that_was_ordered_on_chain_runs_and_its_results_are_served(

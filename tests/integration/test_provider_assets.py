@@ -240,6 +240,20 @@ async def test_an_nft_without_metadata_is_no_asset(
     assert await refusal(assets.published("did:op:../x")) == Reason.ASSET_UNKNOWN
 
 
+async def test_an_asset_is_found_as_soon_as_it_is_on_chain(
+    open_assets: OpenAssets, open_chains: OpenChains, ocean: Ocean, owner: str
+) -> None:
+    """Whatever is remembered of the chain: clients use what they have published just now."""
+    chains = await open_chains(fresh=3600)
+    assets = await open_assets(chains)
+    head = await chains.head(CHAIN_ID)
+    asset = ocean.publish(owner)
+    assert await refusal(assets.published(asset.did)) == Reason.ASSET_UNKNOWN
+    set_metadata(ocean, asset, owner, compact(document(asset)))
+    assert (await assets.published(asset.did)).ddo.id == asset.did
+    assert await chains.head(CHAIN_ID) > head
+
+
 async def test_metadata_that_a_reorganisation_removes_is_gone(
     assets: OceanAssets, ocean: Ocean, asset: Asset, owner: str
 ) -> None:

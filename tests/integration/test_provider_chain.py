@@ -363,6 +363,18 @@ async def test_confirmations_are_counted(
     assert isinstance(await judged(chains, asked, transaction, impatient), Order)
 
 
+async def test_an_order_in_the_newest_block_has_its_first_confirmation(
+    open_chains: OpenChains, ocean: Ocean, bought: Asset, asked: Asked, provider: Account
+) -> None:
+    """Whatever is remembered of the chain: a job would be created suspended, and wait."""
+    chains = await open_chains(fresh=HOUR)
+    head = await chains.head(CHAIN_ID)
+    mined = ocean.start_order(bought, asked.consumer, free_fee(provider, bought.datatoken))
+    assert mined["blockNumber"] > head
+    impatient = Policy(confirmations=1, wait_for_confirmations=False)
+    assert isinstance(await judged(chains, asked, mined["transactionHash"], impatient), Order)
+
+
 async def test_a_reorganisation_is_noticed(
     chains: EvmChains, ocean: Ocean, bought: Asset, asked: Asked, provider: Account
 ) -> None:
