@@ -147,7 +147,7 @@ async def _resident(stack: Stack) -> float:
         while same < 5:  # noqa: PLR2004 - seconds without work
             await asyncio.sleep(1)
             now = _cpu_seconds(process.pid)
-            same = same + 1 if now - before < 0.05 and now > 0.5 else 0  # noqa: PLR2004
+            same = same + 1 if now - before < 0.05 and now > 0.5 else 0  # noqa: PLR2004 - seconds
             before = now
             if time.monotonic() > deadline:
                 raise TimeoutError("the operator does not come to rest")

@@ -209,7 +209,7 @@ def _parsed(audit: Path, job: str) -> Iterator[Write]:
             target = entry.get("objectRef", {})
             wrote = entry["verb"] in ("create", "patch", "update", "delete")
             theirs = entry["user"]["username"] == _OPERATOR and target.get("resource") != "events"
-            if wrote and theirs and entry["responseStatus"]["code"] < 300:  # noqa: PLR2004
+            if wrote and theirs and entry["responseStatus"]["code"] < 300:  # noqa: PLR2004 - HTTP
                 yield Write(
                     datetime.fromisoformat(entry["stageTimestamp"]).timestamp(),
                     entry["verb"],

@@ -129,7 +129,7 @@ def answers(url: str, context: ssl.SSLContext | None = None) -> bool:
     """Say whether a server says that it is well."""
     try:
         with urllib.request.urlopen(url, timeout=2, context=context) as answer:  # noqa: S310  (http only)
-            return bool(answer.status == 200)  # noqa: PLR2004
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
 

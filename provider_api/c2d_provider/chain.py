@@ -30,10 +30,10 @@ from c2d_provider.refusals import Reason, Refusal, Refused, refuse
 
 _LIMIT = sys.getrecursionlimit()
 from web3 import AsyncWeb3  # noqa: E402 - between reading and restoring the limit
-from web3.exceptions import BlockNotFound, TransactionNotFound, Web3Exception  # noqa: E402
-from web3.middleware import ExtraDataToPOAMiddleware  # noqa: E402
-from web3.providers.async_base import AsyncJSONBaseProvider  # noqa: E402
-from web3.types import RPCEndpoint, RPCResponse, TxParams  # noqa: E402
+from web3.exceptions import BlockNotFound, TransactionNotFound, Web3Exception  # noqa: E402 - as above
+from web3.middleware import ExtraDataToPOAMiddleware  # noqa: E402 - as above
+from web3.providers.async_base import AsyncJSONBaseProvider  # noqa: E402 - as above
+from web3.types import RPCEndpoint, RPCResponse, TxParams  # noqa: E402 - as above
 
 # py_ecc, which web3 brings, raises it so far that deep JSON ends the process.
 sys.setrecursionlimit(_LIMIT)

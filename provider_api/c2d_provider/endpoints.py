@@ -157,7 +157,7 @@ class Endpoints:
             async with self._session.post(
                 endpoint.url, data=body, allow_redirects=False
             ) as response:
-                if response.status != 200 and not _may_have_error(response.status):  # noqa: PLR2004
+                if response.status != 200 and not _may_have_error(response.status):  # noqa: PLR2004 - HTTP
                     raise _FailedError(f"it answered {response.status}")
                 content = await _content(response)
         answer = json.loads(content)

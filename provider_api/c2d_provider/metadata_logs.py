@@ -66,7 +66,7 @@ def validator(log: RawLog, hash_: str) -> str | None:
 
 def nft_created(log: RawLog) -> str | None:
     """Tell the NFT that the factory made; None for any other log."""
-    if not log.topics or log.topics[0] != NFT_CREATED or len(log.data) < 32:  # noqa: PLR2004
+    if not log.topics or log.topics[0] != NFT_CREATED or len(log.data) < 32:  # noqa: PLR2004 - one word
         return None
     return _address(log.data[:32])
 

@@ -10,7 +10,7 @@ from c2d_api.times import format_micro_time, format_time, parse_time
 
 MOMENTS = st.datetimes(
     datetime(1970, 1, 1),  # noqa: DTZ001 - the zone is the strategy's
-    datetime(2200, 1, 1),  # noqa: DTZ001
+    datetime(2200, 1, 1),  # noqa: DTZ001 - as above
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
 )
 

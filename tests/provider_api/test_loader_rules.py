@@ -16,7 +16,7 @@ from fakes import START
 
 
 def recorded(condition: str, value: str) -> ComputeJob:
-    status = st.record(JOB.status, condition, value, "x", "", START, 1)  # type: ignore[arg-type]
+    status = st.record(JOB.status, condition, value, "x", "", START, 1)  # type: ignore[arg-type]  # a wide type of the table
     return replace(JOB, status=status)
 
 

@@ -198,7 +198,7 @@ def test_a_download_can_be_resumed(used: object, later: int, accepted: bool) -> 
     between = advance(shard, ADDRESS, parse("4"), use("next", "PUT"), NOW)
     assert isinstance(between, Shard)
     for known in (shard, between):
-        found = advance(known, ADDRESS, parse("3"), used, NOW + later)  # type: ignore[arg-type]
+        found = advance(known, ADDRESS, parse("3"), used, NOW + later)  # type: ignore[arg-type]  # a wide type of the table
         assert (found is known) == accepted
         if not accepted:
             assert isinstance(found, Refusal)

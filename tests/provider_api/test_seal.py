@@ -56,7 +56,7 @@ def _with_file(**changes: Any) -> Spec:
     [
         pytest.param(replace(SPEC, environment="large"), id="another environment"),
         pytest.param(replace(SPEC, consumer=None), id="no consumer"),
-        pytest.param(replace(SPEC, consumer=SPEC.consumer.lower()), id="other letter case"),  # type: ignore[union-attr]
+        pytest.param(replace(SPEC, consumer=SPEC.consumer.lower()), id="other letter case"),  # type: ignore[union-attr]  # it is set
         pytest.param(replace(SPEC, additional_viewers=("0x12",)), id="a viewer more"),
         pytest.param(replace(SPEC, datasets=()), id="no dataset"),
         pytest.param(replace(SPEC, datasets=SPEC.datasets * 2), id="a dataset twice"),

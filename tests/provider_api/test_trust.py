@@ -33,7 +33,7 @@ TRUSTED = TrustedAlgorithm(DID, FILES, CONTAINER)
 
 
 def compute(algorithms: object = None, publishers: object = None) -> Compute:
-    return Compute(trusted_algorithms=algorithms, trusted_publishers=publishers)  # type: ignore[arg-type]
+    return Compute(trusted_algorithms=algorithms, trusted_publishers=publishers)  # type: ignore[arg-type]  # a wide type of the table
 
 
 NOBODY = Reason.NO_TRUSTED_ALGORITHMS
