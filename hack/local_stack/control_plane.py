@@ -1,6 +1,7 @@
 """The cluster itself: etcd, API server, controllers, scheduler, and what runs pods on the node."""
 
 import json
+import sys
 from pathlib import Path
 
 from local_stack import settings
@@ -23,6 +24,7 @@ SERVER = f"https://{settings.NODE_ADDRESS}:6443"
 _READY_LIMIT = 90.0
 _KUBELET_HEALTH_PORT = 10248
 _CNI_PROGRAMS = Path("/usr/lib/cni")
+_CNI_USED = ("ptp", "host-local")
 _SUBJECTS = {
     "admin": "/O=system:masters/CN=admin",
     "kubelet-client": "/O=system:masters/CN=kube-apiserver-kubelet-client",
@@ -30,6 +32,7 @@ _SUBJECTS = {
     "scheduler": "/CN=system:kube-scheduler",
     "kubelet": f"/O=system:nodes/CN=system:node:{settings.NODE_NAME}",
     "kube-proxy": "/CN=system:kube-proxy",
+    "network-policy": "/CN=network-policy",
     "coredns": "/CN=coredns",
     "local-path-provisioner": "/CN=local-path-provisioner",
 }
@@ -103,7 +106,10 @@ def ensure_node_agents(
     folder, keys = daemons.folder, authority.folder
     if not (_CNI_PROGRAMS / "ptp").exists():
         raise StackError(f"The CNI plugin ptp is not in {_CNI_PROGRAMS}")
-    _write_json(folder / "cni" / "10-pods.conflist", _cni())
+    _ensure_policy_agent(daemons, authority)
+    for program in (*(_CNI_PROGRAMS / name for name in _CNI_USED), programs["network-policy"]):
+        _link(folder / "cni-bin" / program.name, program)
+    _write_json(folder / "cni" / "10-pods.conflist", _cni(folder))
     hosts = folder / "registries" / f"{settings.NODE_ADDRESS}:{settings.REGISTRY_PORT}"
     _write(hosts / "hosts.toml", f'[host."http://{hosts.name}"]\n')
     containerd = _write(folder / "containerd.toml", _containerd(folder, pause_image))
@@ -159,21 +165,39 @@ state = "/run/containerd"
   restrict_oom_score_adj = true
   sandbox_image = "{pause_image}"
   [{cri}.cni]
-    bin_dir = "{_CNI_PROGRAMS}"
+    bin_dir = "{folder / "cni-bin"}"
     conf_dir = "{folder / "cni"}"
   [{cri}.registry]
     config_path = "{folder / "registries"}"
 """
 
 
-def _cni() -> dict[str, object]:
+def _ensure_policy_agent(daemons: Daemons, authority: Authority) -> None:
+    """Run what enforces NetworkPolicies; pods start when it says that theirs are in force."""
+    certificate, key = authority.pair("network-policy")
+    command: list[str | Path] = [
+        *(sys.executable, "-m", "network_policy", f"--server={SERVER}"),
+        *(f"--authority={authority.certificate}", f"--certificate={certificate}", f"--key={key}"),
+        *(f"--socket={_policy_socket(daemons.folder)}", f"--range={settings.POD_RANGE}"),
+    ]
+    sources = sorted((settings.REPOSITORY / "hack/network_policy").glob("*.py"))
+    environment = {"PYTHONPATH": str(settings.REPOSITORY / "hack")}
+    daemons.ensure("network-policy", command, files=sources, env=environment)
+
+
+def _policy_socket(folder: Path) -> Path:
+    return folder / "network-policy.sock"
+
+
+def _cni(folder: Path) -> dict[str, object]:
     addresses = {
         "type": "host-local",
         "ranges": [[{"subnet": settings.POD_RANGE}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
     plugin = {"type": "ptp", "ipMasq": False, "ipam": addresses}
-    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [plugin]}
+    enforcer = {"type": "network-policy", "socket": str(_policy_socket(folder))}
+    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [plugin, enforcer]}
 
 
 def _kubelet(folder: Path, authority: Authority) -> dict[str, object]:
@@ -237,6 +261,13 @@ def _write(path: Path, text: str) -> Path:
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
     return path
+
+
+def _link(path: Path, target: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    if not path.is_symlink() or path.readlink() != target:
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
 
 
 def _write_json(path: Path, content: dict[str, object]) -> Path:

@@ -7,6 +7,7 @@ complete, so that an interrupted one leaves nothing that looks finished.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -40,6 +41,7 @@ _NEEDED = {
     "make": "make is needed to build what tests of Arweave need: install make",
 }
 _CHAIN = settings.REPOSITORY / "hack/chain"
+_PLUGIN = settings.REPOSITORY / "hack/network_policy/plugin"
 _ARWEAVE = settings.REPOSITORY / "hack/arweave"
 
 
@@ -221,6 +223,16 @@ def _npm_packages(listed: Path, workshop: Workshop) -> Path:
     return workshop.source / "node_modules"
 
 
+def _build_plugin(workshop: Workshop) -> None:
+    shutil.copytree(_PLUGIN, workshop.source, dirs_exist_ok=True)
+    workshop.go("build", "-trimpath", "-o", str(workshop.output / "network-policy"), ".")
+
+
+def _digest(folder: Path) -> str:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
 _TOOLS = (
     Tool("kubernetes", settings.KUBERNETES_VERSION, _KUBERNETES_PROGRAMS, _build_kubernetes),
     Tool(
@@ -247,6 +259,7 @@ _TOOLS = (
         ("versitygw",),
         _installed("github.com/versity/versitygw/cmd/versitygw", settings.VERSITYGW_VERSION),
     ),
+    Tool("network-policy", _digest(_PLUGIN), ("network-policy",), _build_plugin),
     Tool("anvil", settings.ANVIL_VERSION, ("anvil",), _install_anvil, needs=("npm",)),
     Tool(
         "kubo",

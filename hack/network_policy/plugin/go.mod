@@ -1,0 +1,3 @@
+module network-policy
+
+go 1.22

@@ -1,0 +1,266 @@
+"""The rules of the local cluster's NetworkPolicy agent, in real nftables between real networks.
+
+A namespace stands for the node, one more for each pod, joined as the cluster's network plugin
+joins them; Python in the namespaces listens and connects.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from network_policy.policies import Pod, read_policy
+from network_policy.ruleset import View, ruleset
+
+Body = dict[str, Any]
+RANGE = "10.250.0.0/16"
+NODE = "10.251.0.1"
+LISTEN = """
+import socket, sys
+sockets = []
+for port in json.loads(sys.argv[1]):
+    sockets.append(socket.create_server(("", port)))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+CONNECT = """
+import json, socket, sys
+seen = []
+for address, port in json.loads(sys.argv[1]):
+    try:
+        socket.create_connection((address, port), 2).close()
+        seen.append("open")
+    except OSError as error:
+        seen.append(type(error).__name__)
+print(json.dumps(seen))
+"""
+PORTS = [80, 81, 8080]
+
+
+def run(*words: str, text: str | None = None) -> str:
+    done = subprocess.run(
+        words, input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Network:
+    """A node and its pods, by name."""
+
+    node: str
+    spaces: Mapping[str, str]
+
+    def reaches(self, source: str, *targets: tuple[str, int]) -> list[bool]:
+        """Say which addresses and ports a pod can connect to."""
+        space = self.spaces.get(source, self.node)
+        code = (sys.executable, "-c", CONNECT, json.dumps(targets))
+        seen = json.loads(run("ip", "netns", "exec", space, *code))
+        return [one == "open" for one in seen]
+
+    def apply(self, view: View) -> None:
+        text = ruleset(view, [RANGE], "pod*")
+        run("ip", "netns", "exec", self.node, "nft", "--file", "-", text=text)
+
+
+PODS = {
+    "web": Pod("a", "web", {"app": "web"}, ("10.250.0.2",), (("TCP", "http", 80),)),
+    "client": Pod("a", "client", {"app": "client"}, ("10.250.0.3",)),
+    "stranger": Pod("b", "stranger", {"app": "client"}, ("10.250.0.4",), (("TCP", "http", 8080),)),
+}
+NAMESPACES = {"a": {"team": "a"}, "b": {"team": "b"}}
+WEB, CLIENT, STRANGER = (PODS[name].addresses[0] for name in ("web", "client", "stranger"))
+
+
+@contextmanager
+def space(name: str) -> Iterator[str]:
+    run("ip", "netns", "add", name)
+    try:
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        yield name
+    finally:
+        run("ip", "netns", "delete", name)
+
+
+@contextmanager
+def listening(name: str) -> Iterator[None]:
+    code = f"import json{LISTEN}"
+    with subprocess.Popen(
+        ["ip", "netns", "exec", name, sys.executable, "-c", code, json.dumps(PORTS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            yield
+        finally:
+            process.stdin.close()
+
+
+def join(node: str, pod: str, number: int, address: str) -> None:
+    """Join a pod to the node by links of their own, as the plugin `ptp` does."""
+    outer = f"pod{number}"
+    run(
+        "ip", "-n", node, "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", pod
+    )
+    run("ip", "-n", node, "address", "add", NODE, "dev", outer)
+    run("ip", "-n", node, "link", "set", outer, "up")
+    run("ip", "-n", node, "route", "add", address, "dev", outer)
+    run("ip", "-n", pod, "address", "add", f"{address}/32", "dev", "eth0")
+    run("ip", "-n", pod, "link", "set", "eth0", "up")
+    run("ip", "-n", pod, "route", "add", NODE, "dev", "eth0")
+    run("ip", "-n", pod, "route", "add", "default", "via", NODE)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    mark = tmp_path_factory.getbasetemp().name.rpartition("-")[2]
+    with ExitStack() as stack:
+        node = stack.enter_context(space(f"c2d-np-{mark}-node"))
+        run("ip", "netns", "exec", node, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        spaces = {}
+        for number, (name, pod) in enumerate(PODS.items()):
+            spaces[name] = stack.enter_context(space(f"c2d-np-{mark}-{name}"))
+            join(node, spaces[name], number, pod.addresses[0])
+        for one in (node, *spaces.values()):
+            stack.enter_context(listening(one))
+        yield Network(node, spaces)
+
+
+@pytest.fixture
+def enforce(network: Network) -> Callable[..., None]:
+    """Put policies of namespace `a` in force."""
+
+    def enforce(*specs: Body, known: Mapping[str, Pod] = PODS) -> None:
+        bodies = (
+            {"metadata": {"namespace": "a", "name": f"p{number}"}, "spec": spec}
+            for number, spec in enumerate(specs)
+        )
+        policies = tuple(read_policy(body) for body in bodies)
+        network.apply(View(tuple(known.values()), NAMESPACES, policies))
+
+    return enforce
+
+
+def of(app: str) -> Body:
+    return {"podSelector": {"matchLabels": {"app": app}}}
+
+
+def test_without_policies_all_is_open(network: Network, enforce: Callable[..., None]) -> None:
+    enforce()
+    assert network.reaches("client", (WEB, 80), (NODE, 80)) == [True, True]
+    assert network.reaches("node", (WEB, 80)) == [True]
+
+
+def test_denying_all_closes_both_directions(network: Network, enforce: Callable[..., None]) -> None:
+    enforce({**of("web"), "policyTypes": ["Ingress", "Egress"]})
+    assert network.reaches("client", (WEB, 80), (STRANGER, 80)) == [False, True]
+    assert network.reaches("web", (CLIENT, 80), (NODE, 80)) == [False, False]
+    assert network.reaches("node", (WEB, 80)) == [True]
+
+
+def test_another_namespace_has_policies_of_its_own(
+    network: Network, enforce: Callable[..., None]
+) -> None:
+    enforce({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
+    assert network.reaches("stranger", (NODE, 80), (WEB, 80)) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("peers", "client", "stranger"),
+    [
+        ([of("client")], True, False),
+        ([{"namespaceSelector": {}}], True, True),
+        ([{"namespaceSelector": {"matchLabels": {"team": "b"}}}], False, True),
+        ([{"namespaceSelector": {}, **of("nobody")}], False, False),
+        ([{"namespaceSelector": {"matchLabels": {"team": "b"}}, **of("client")}], False, True),
+        ([{"ipBlock": {"cidr": RANGE, "except": [f"{CLIENT}/32"]}}], False, True),
+        ([of("client"), {"ipBlock": {"cidr": f"{STRANGER}/32"}}], True, True),
+        ([], True, True),
+    ],
+)
+def test_peers_are_let_in(
+    network: Network, enforce: Callable[..., None], peers: list[Body], client: bool, stranger: bool
+) -> None:
+    enforce({**of("web"), "ingress": [{"from": peers}]})
+    assert network.reaches("client", (WEB, 80)) == [client]
+    assert network.reaches("stranger", (WEB, 80)) == [stranger]
+
+
+@pytest.mark.parametrize(
+    ("ports", "opened"),
+    [
+        ([{"port": 80}], [True, False, False]),
+        ([{"port": "http"}], [True, False, False]),
+        ([{"port": "unknown"}], [False, False, False]),
+        ([{"port": 80, "endPort": 81}], [True, True, False]),
+        ([{"protocol": "UDP", "port": 80}], [False, False, False]),
+        ([{"protocol": "TCP"}], [True, True, True]),
+        ([{"port": 81}, {"port": 8080}], [False, True, True]),
+    ],
+)
+def test_ports_are_opened(
+    network: Network, enforce: Callable[..., None], ports: list[Body], opened: list[bool]
+) -> None:
+    enforce({**of("web"), "ingress": [{"ports": ports}]})
+    assert network.reaches("client", *((WEB, port) for port in PORTS)) == opened
+
+
+def test_a_name_of_a_port_is_the_receivers(network: Network, enforce: Callable[..., None]) -> None:
+    to = [{"namespaceSelector": {}}]
+    enforce(
+        {
+            **of("client"),
+            "policyTypes": ["Egress"],
+            "egress": [{"to": to, "ports": [{"port": "http"}]}],
+        }
+    )
+    targets = [(address, port) for address in (WEB, STRANGER) for port in (80, 8080)]
+    assert network.reaches("client", *targets) == [True, False, False, True]
+
+
+def test_what_one_policy_allows_no_other_takes_back(
+    network: Network, enforce: Callable[..., None]
+) -> None:
+    enforce({**of("web"), "ingress": []}, {**of("web"), "ingress": [{"from": [of("client")]}]})
+    assert network.reaches("client", (WEB, 80)) == [True]
+
+
+def test_sender_and_receiver_must_both_allow(
+    network: Network, enforce: Callable[..., None]
+) -> None:
+    inside = {**of("web"), "ingress": [{"from": [of("client")]}]}
+    enforce(inside, {**of("client"), "policyTypes": ["Egress"], "egress": []})
+    assert network.reaches("client", (WEB, 80)) == [False]
+    enforce(inside, {**of("client"), "policyTypes": ["Egress"], "egress": [{"to": [of("web")]}]})
+    assert network.reaches("client", (WEB, 80)) == [True]
+
+
+def test_a_pod_that_is_not_known_reaches_nothing(
+    network: Network, enforce: Callable[..., None]
+) -> None:
+    enforce(known={name: pod for name, pod in PODS.items() if name != "client"})
+    assert network.reaches("client", (WEB, 80), (NODE, 80)) == [False, False]
+    assert network.reaches("web", (CLIENT, 80)) == [False]
+
+
+def test_an_address_of_another_pod_is_no_disguise(
+    network: Network, enforce: Callable[..., None]
+) -> None:
+    enforce({**of("web"), "ingress": [{"from": [of("client")]}]})
+    inside = network.spaces["stranger"]
+    run("ip", "-n", inside, "address", "add", f"{CLIENT}/32", "dev", "eth0")
+    run("ip", "-n", inside, "route", "replace", "default", "via", NODE, "src", CLIENT)
+    try:
+        assert network.reaches("stranger", (WEB, 80)) == [False]
+    finally:
+        run("ip", "-n", inside, "route", "replace", "default", "via", NODE)
+        run("ip", "-n", inside, "address", "delete", f"{CLIENT}/32", "dev", "eth0")
