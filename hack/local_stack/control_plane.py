@@ -24,7 +24,7 @@ SERVER = f"https://{settings.NODE_ADDRESS}:6443"
 _READY_LIMIT = 90.0
 _KUBELET_HEALTH_PORT = 10248
 _CNI_PROGRAMS = Path("/usr/lib/cni")
-_CNI_USED = ("ptp", "host-local")
+_CNI_USED = ("ptp", "host-local", "loopback")
 _SUBJECTS = {
     "admin": "/O=system:masters/CN=admin",
     "kubelet-client": "/O=system:masters/CN=kube-apiserver-kubelet-client",
