@@ -1,7 +1,8 @@
 """A process that uses the nonce 1 of many addresses at once, as one replica of the provider.
 
-`python nonce_racer.py <kubeconfig> <namespace of records> <count>` says that it is ready, waits for
-a line, and prints the addresses whose nonce it was let use, as JSON.
+`python nonce_racer.py <kubeconfig> <namespace of records> <count> <step>` says that it is ready,
+waits for a line, goes through the addresses (from the last one if the step is -1), and prints those
+whose nonce it was let use, as JSON.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ from c2d_provider.api_server import connect
 from c2d_provider.cluster import KubernetesCluster
 
 
-async def race(kubeconfig: str, records: str, count: int) -> list[str]:
-    addresses = [f"0x{number:040x}" for number in range(2, 2 + count)]
+async def race(kubeconfig: str, records: str, count: int, step: int) -> list[str]:
+    addresses = [f"0x{number:040x}" for number in range(2, 2 + count)][::step]
     async with connect(20, kubeconfig) as api:
         cluster = KubernetesCluster(api, (), records, lambda _: False)
         await cluster.current_nonce(addresses[0])
@@ -30,5 +31,5 @@ async def race(kubeconfig: str, records: str, count: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    kubeconfig, records, count = sys.argv[1:]
-    json.dump(asyncio.run(race(kubeconfig, records, int(count))), sys.stdout)
+    kubeconfig, records, count, step = sys.argv[1:]
+    json.dump(asyncio.run(race(kubeconfig, records, int(count), int(step))), sys.stdout)

@@ -140,7 +140,10 @@ async def test_a_nonce_that_is_issued_is_issued_once_and_used(provider_config: P
 def test_of_hundreds_of_racing_nonces_each_is_used_by_one_process(provider_config: Path) -> None:
     command = [sys.executable, nonce_racer.__file__, provider_config, RECORDS, "300"]
     pipe = subprocess.PIPE
-    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    racers = [
+        subprocess.Popen([*command, step], stdin=pipe, stdout=pipe, text=True)
+        for step in ("1", "-1")  # they meet in the middle, whoever is faster
+    ]
     for racer in racers:
         assert racer.stdout
         assert racer.stdout.readline() == "ready\n"
@@ -150,8 +153,6 @@ def test_of_hundreds_of_racing_nonces_each_is_used_by_one_process(provider_confi
         racer.stdin.flush()
     won = [json.loads(racer.communicate(timeout=60)[0]) for racer in racers]
     assert sorted(won[0] + won[1]) == [f"0x{number:040x}" for number in range(2, 302)]
-    assert won[0]
-    assert won[1]
 
 
 async def test_of_many_requests_with_one_nonce_one_is_let_through(provider_config: Path) -> None:
