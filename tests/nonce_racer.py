@@ -1,7 +1,8 @@
 """A process that uses the nonce 1 of many addresses at once, as one replica of the provider.
 
 `python nonce_racer.py <kubeconfig> <namespace of records> <count> <step>` says that it is ready,
-waits for a line, goes through the addresses (from the last one if the step is -1), and prints the addresses whose nonce it was let use, as JSON.
+waits for a line, goes through the addresses (from the last one if the step is -1), and prints those
+whose nonce it was let use, as JSON.
 """
 
 import asyncio
