@@ -75,7 +75,7 @@ def targets(run: Run) -> Targets:
         "kubelet": (addresses["InternalIP"], 10250),
         "files": (host, int(port)),
         "provider": (service("c2d-provider", "c2d-system"), 80),
-        "provider for loaders": (service("c2d-provider-internal", "c2d-system"), 8031),
+        "provider for loaders": (service("c2d-provider-internal", "c2d-system"), 80),
         "pod": (run.read("pod", listener)["status"]["podIP"], 8000),
     }
     assert sorted(found) == sorted(NAMES)
