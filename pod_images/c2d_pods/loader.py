@@ -47,8 +47,9 @@ from c2d_pods.content import (
     write,
 )
 from c2d_pods.ending import PodError, Progress, leave, log_to, run
+from c2d_pods.patience import Patience
 from c2d_pods.placement import EXECUTABLE, NOTHING, READABLE, Item, dataset_folder, items
-from c2d_pods.transfer import DeniedError, Downloads, Patience, ask_for_file, ask_provider
+from c2d_pods.transfer import DeniedError, Downloads, ask_for_file, ask_provider
 
 log = logging.getLogger("c2d_pods.loader")
 
