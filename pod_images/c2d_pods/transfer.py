@@ -10,6 +10,8 @@ import random
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
@@ -140,6 +142,18 @@ class Gate:
         return socket.socket(family, kind, protocol)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What downloads share that go on at once: the volume's room, and turns to sign in.
+
+    A request that is good once makes earlier ones worthless, so that the next one is asked for
+    only when the last one is answered.
+    """
+
+    space: Space = field(default_factory=Space)
+    turns: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class Downloads:
     """Downloads of one loader, one after the other, over one guarded session."""
 
@@ -148,17 +162,14 @@ class Downloads:
         allowed: Iterable[Address],
         patience: Patience,
         renew: Renew | None = None,
-        space: Space | None = None,
+        shared: Shared | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; the session opens with `async with`.
-
-        `renew` asks for requests good once, `space` is shared with other downloads to the volume.
-        """
+        """Prepare; the session opens with `async with`. `renew` asks for requests good once."""
         self._gate = Gate(allowed)
         self._patience = patience
         self._renew = renew
-        self._space = space or Space()
+        self._shared = shared or Shared()
         self._clock = clock
 
     async def __aenter__(self) -> Self:
@@ -190,7 +201,7 @@ class Downloads:
             PermanentError: The file will not be had.
             TransientError: It was not had by the last attempt either.
         """
-        arrival = Arrival(source, target, count, self._space)
+        arrival = Arrival(source, target, count, self._shared.space)
 
         async def attempt() -> None:
             await self._attempt(source, arrival)
@@ -201,10 +212,11 @@ class Downloads:
             raise PermanentError(str(error)) from None
 
     async def _attempt(self, source: Source, arrival: Arrival) -> None:
-        request = await self._request(source)
-        kept = arrival.kept if _is_resumable(source, request) else None
         try:
-            response = await self._answer(request, range_headers(kept))
+            async with self._shared.turns if isinstance(source, FileOnRequest) else nullcontext():
+                request = await self._request(source)
+                kept = arrival.kept if _is_resumable(source, request) else None
+                response = await self._answer(request, range_headers(kept))
             async with response:
                 await self._receive(response, source, arrival, kept)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
