@@ -85,5 +85,5 @@ def asked_pause(headers: Mapping[str, str], now: datetime) -> float:
         return float(asked[:9])
     try:
         return max(0, (parsedate_to_datetime(asked) - now).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a time zone
+    except (ValueError, TypeError, OverflowError):  # no date, or one without a time zone
         return 0

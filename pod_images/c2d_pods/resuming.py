@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
-WHOLE, PART, UNSATISFIABLE = 200, 206, 416
+WHOLE, PART, UNSATISFIABLE, SERVER_ERROR = 200, 206, 416, 500
+TRANSIENT = frozenset({408, 425, 429})
 # A date tells versions apart only if the file was not young when it was sent (RFC 9110, 8.8.2.2).
 YOUNG = timedelta(seconds=1)
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+# Strong, and such as can be sent back: a header may hold any byte.
+_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Version:
     def validator(self) -> str:
         """What `If-Range` may name: it changes with every byte of the file."""
         if self.etag:
-            return "" if self.etag.startswith("W/") else self.etag
+            return self.etag if _STRONG_TAG.fullmatch(self.etag) else ""
         return self.modified if _is_strong(self.modified, self.date) else ""
 
 
@@ -108,11 +111,18 @@ def decide(kept: Kept | None, answer: Answer) -> Decision:
             answer.place, answer.etag, answer.modified, answer.date, total=answer.length
         )
         return Receive(0, answer.length, version)
-    if asked is None:
+    if asked is None or may_pass(answer.status):
         return Refused()
+    if answer.status == PART:
+        return _part(asked, answer)
     if answer.status == UNSATISFIABLE:
         return StartOver("the file on the server is shorter than before")
-    return _part(asked, answer) if answer.status == PART else Refused()
+    return StartOver(f"the server answered {answer.status} when it was asked for the rest")
+
+
+def may_pass(status: int) -> bool:
+    """Say whether a status tells of trouble that is over some time later."""
+    return status >= SERVER_ERROR or status in TRANSIENT
 
 
 def _part(kept: Kept, answer: Answer) -> Decision:
@@ -141,7 +151,9 @@ def _part(kept: Kept, answer: Answer) -> Decision:
 
 
 def _is_strong(modified: str, date: str) -> bool:
+    if not modified.isascii():
+        return False
     try:
         return parsedate_to_datetime(date) - parsedate_to_datetime(modified) >= YOUNG
-    except (ValueError, TypeError):  # no dates, or one without a time zone
+    except (ValueError, TypeError, OverflowError):  # no dates, or without time zones
         return False

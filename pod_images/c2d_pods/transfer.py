@@ -44,6 +44,7 @@ from c2d_pods.resuming import (
     Refused,
     StartOver,
     decide,
+    may_pass,
     range_headers,
     read_answer,
 )
@@ -53,8 +54,7 @@ log = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-TRANSIENT = frozenset({408, 425, 429})
-OK, CONFLICT, SERVER_ERROR = 200, 409, 500
+OK, CONFLICT = 200, 409
 Result = TypeVar("Result")
 Renew = Callable[[FileOnRequest], Awaitable[FileRequest]]
 # The first that fits counts, so what is more special stands first.
@@ -304,7 +304,7 @@ def _is_resumable(source: Source, request: FileRequest) -> bool:
 def _refusal(response: aiohttp.ClientResponse, source: Source) -> TransferError:
     """Tell what a status means that brings no bytes of the file."""
     status, message = response.status, f"the server answered {response.status}"
-    if status >= SERVER_ERROR or status in TRANSIENT:
+    if may_pass(status):
         return TransientError(message, _pause(response))
     return (TurnedDownError if isinstance(source, FileOnRequest) else PermanentError)(message)
 
@@ -410,6 +410,6 @@ def _handed_out(response: aiohttp.ClientResponse, body: bytes) -> Provided:
             raise TransientError(str(error)) from None
     denied = decode_denied(body)
     words = denied.error or f"it answered {status}"
-    if status == CONFLICT or status in TRANSIENT or status >= SERVER_ERROR:
+    if status == CONFLICT or may_pass(status):
         raise TransientError(words, _pause(response))
     raise DeniedError(words, denied.kind)

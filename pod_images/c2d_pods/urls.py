@@ -15,6 +15,7 @@ OURS = frozenset(
         "content-length",
         "expect",
         "host",
+        "if-range",
         "keep-alive",
         "proxy-authorization",
         "proxy-connection",

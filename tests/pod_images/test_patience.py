@@ -34,6 +34,7 @@ def test_pauses_grow_and_are_bounded(
         ("Wed, 01 Oct 2025 10:00:30 GMT", 30),
         ("Wed, 01 Oct 2025 09:00:00 GMT", 0),
         ("Wed, 01 Oct 2025 10:00:30", 0),
+        ("Wed, 01 Oct 2025 10:00:30 +9" + "9" * 30, 0),
         ("-1", 0),
         ("soon", 0),
         ("", 0),

@@ -215,6 +215,21 @@ async def test_what_is_kept_outlasts_a_busy_server(site: Site, tmp_path: Path) -
     assert [asked for asked, _ in server.asked] == [None, "bytes=10000-", "bytes=10000-"]
 
 
+async def test_a_server_that_refuses_ranges_is_asked_for_the_whole(
+    site: Site, tmp_path: Path
+) -> None:
+    server = Cutting(site, 10_000)
+
+    async def forbids_ranges(request: web.Request) -> web.StreamResponse:
+        if "Range" in request.headers:
+            return web.Response(status=403)
+        return await server.answer(request)
+
+    site.answers["/f"] = forbids_ranges
+    assert await fetched(server, tmp_path) == BODY
+    assert [asked for asked, _ in server.asked] == [None, "bytes=10000-", None]
+
+
 async def test_a_limit_counts_all_parts(site: Site, tmp_path: Path) -> None:
     server = Cutting(site, 10_000)
 

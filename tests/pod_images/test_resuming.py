@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from c2d_pods.resuming import (
@@ -36,6 +36,10 @@ OTHER_PART = StartOver("the server sends another part of the file than it was as
         pytest.param(Kept(0, VERSION), {}, id="no byte is there"),
         pytest.param(KEPT, {"Range": "bytes=40-", "If-Range": '"v1"'}, id="an entity tag"),
         pytest.param(Kept(40, replace(VERSION, etag='W/"v1"')), {}, id="a weak entity tag"),
+        pytest.param(Kept(40, replace(VERSION, etag="v1")), {}, id="an entity tag without quotes"),
+        pytest.param(
+            Kept(40, replace(VERSION, etag='"\udce9"')), {}, id="an entity tag that cannot be sent"
+        ),
         pytest.param(
             Kept(40, replace(VERSION, etag="")),
             {"Range": "bytes=40-", "If-Range": DAY},
@@ -52,6 +56,11 @@ OTHER_PART = StartOver("the server sends another part of the file than it was as
         pytest.param(Kept(40, replace(VERSION, etag="", date="")), {}, id="a date of unknown age"),
         pytest.param(
             Kept(40, replace(VERSION, etag="", modified="soon")), {}, id="what is no date"
+        ),
+        pytest.param(
+            Kept(40, replace(VERSION, etag="", modified=DAY + " (\udce9)")),
+            {},
+            id="a date that cannot be sent",
         ),
         pytest.param(
             Kept(40, Version("http://a/f", total=100)), {}, id="nothing tells versions apart"
@@ -130,8 +139,13 @@ def test_the_rest_is_asked_for_only_of_the_same_version(
             replace(REST, content_range="bytes 40-100/100", length=61), OTHER_PART, id="too far"
         ),
         pytest.param(replace(REST, length=61), OTHER_PART, id="a length that does not fit"),
-        *(pytest.param(replace(REST, status=status), Refused(), id=f"{status}")
-          for status in (204, 304, 403, 404, 412, 429, 503)),
+        *(pytest.param(replace(REST, status=status), Refused(), id=f"{status}, which may pass")
+          for status in (408, 425, 429, 500, 503)),
+        *(pytest.param(
+            replace(REST, status=status),
+            StartOver(f"the server answered {status} when it was asked for the rest"),
+            id=f"{status}, which the whole may not bring",
+        ) for status in (204, 304, 400, 403, 404, 412)),
     ],
 )  # fmt: skip
 def test_an_answer_is_continued_left_or_refused(
@@ -151,6 +165,12 @@ def test_an_unknown_total_becomes_known() -> None:
     assert decide(kept, REST) == Receive(40, 100, VERSION)
     unknown = replace(REST, content_range="bytes 40-99/*")
     assert decide(kept, unknown) == Receive(40, 100, kept.version)
+
+
+@given(st.text(), st.text())
+@example(LATER.replace("GMT", "+9" + "9" * 30), DAY)
+def test_dates_of_any_form_are_borne(date: str, modified: str) -> None:
+    assert range_headers(Kept(1, Version(modified=modified, date=date))) == {}
 
 
 def test_an_answer_is_read_from_its_headers() -> None:

@@ -284,7 +284,8 @@ def test_a_full_volume_is_no_matter_of_trying_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["Host", "content-length", "Transfer-Encoding", "Range", "Accept-Encoding"]
+    "header",
+    ["Host", "content-length", "Transfer-Encoding", "Range", "If-Range", "Accept-Encoding"],
 )
 async def test_headers_that_steer_the_connection_are_refused(
     site: Site, tmp_path: Path, header: str
