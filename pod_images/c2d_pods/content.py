@@ -36,15 +36,19 @@ def room(target: BinaryIO) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def judge_length(length: int, source: Source, free: int | None = None) -> None:
-    """Refuse a file that is longer than it may be, or than the volume has room for."""
+def judge_length(length: int, source: Source) -> None:
+    """Refuse a file that is longer than it may be."""
     most = source.max_bytes if isinstance(source, File) else None
     if most is not None and length > most:
         raise PermanentError(f"it is longer than its limit of {most} bytes")
-    if free is not None and length > free:
+
+
+def judge_room(length: int, free: int) -> None:
+    """Refuse a file that the volume has no room for."""
+    if length > free:
         raise PermanentError(
-            f"its {length} bytes do not fit on the job's volume, which has {free} free: ask for"
-            " more disk"
+            f"its {length} bytes do not fit on the job's volume, which has {max(free, 0)} free: ask"
+            " for more disk"
         )
 
 

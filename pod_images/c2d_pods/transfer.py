@@ -5,11 +5,14 @@ addresses it leads to are judged one by one, and no error that leaves this modul
 """
 
 import asyncio
-import hashlib
 import logging
+import random
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 
@@ -32,49 +35,38 @@ from c2d_api.asset_request import (
 from c2d_api.computeenvironment import Address
 from c2d_api.computejob import File
 from c2d_api.guard import is_allowed
-from c2d_pods.content import (
-    PermanentError,
-    Source,
-    TransferError,
-    TransientError,
-    judge_digest,
-    judge_length,
-    room,
-    write,
+from c2d_pods.arrival import Arrival, Space
+from c2d_pods.content import PermanentError, Source, TransferError, TransientError
+from c2d_pods.patience import Pace, Patience, Tried, asked_pause
+from c2d_pods.resuming import (
+    Kept,
+    Receive,
+    Refused,
+    StartOver,
+    decide,
+    may_pass,
+    range_headers,
+    read_answer,
 )
+from c2d_pods.urls import checked_url, own_headers, redirect_target
 
 log = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-TRANSIENT = frozenset({408, 425, 429})
-OK, CONFLICT, SERVER_ERROR = 200, 409, 500
+OK, CONFLICT = 200, 409
 Result = TypeVar("Result")
 Renew = Callable[[FileOnRequest], Awaitable[FileRequest]]
-OURS = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "range",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-
 # The first that fits counts, so what is more special stands first.
 FAILURES: tuple[tuple[type[Exception], type[TransferError], str], ...] = (
     (aiohttp.ClientConnectorCertificateError, PermanentError, "the certificate is not valid"),
     (aiohttp.ClientConnectorDNSError, TransientError, "the server's name does not resolve"),
     (aiohttp.ClientPayloadError, TransientError, "the server stopped before the file's end"),
+    (
+        aiohttp.ClientResponseError,
+        TransientError,
+        "the server's answer is not valid, or longer than it said",
+    ),
     (aiohttp.InvalidURL, PermanentError, "the URL is not valid"),
     (TimeoutError, TransientError, "the server did not answer in time"),
     (aiohttp.ClientError, TransientError, "the connection failed"),
@@ -82,38 +74,29 @@ FAILURES: tuple[tuple[type[Exception], type[TransferError], str], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How often and how long a download is tried; times in seconds."""
-
-    attempts: int = 6
-    first_pause: float = 1
-    longest_pause: float = 60
-    connect: float = 30
-    stall: float = 60
-    provider: float = 300
-    redirects: int = 5
-
-    def pause(self, attempt: int, asked: float = 0) -> float:
-        """Tell how long to wait after this attempt, the first being 1."""
-        return min(max(self.first_pause * float(2 ** (attempt - 1)), asked), self.longest_pause)
-
-
-async def patiently(patience: Patience, attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Try, and try again after what may pass.
+async def patiently(
+    patience: Patience,
+    attempt: Callable[[], Awaitable[Result]],
+    reached: Callable[[], int] = lambda: 0,
+) -> Result:
+    """Try, and try again after what may pass; `reached` tells how far a failed attempt came.
 
     Raises:
         PermanentError: Trying again makes no difference.
         TransientError: The last attempt failed, too.
     """
-    for number in range(1, patience.attempts):
+    tried = Tried()
+    while True:
         try:
             return await attempt()
         except TransientError as error:
-            pause = patience.pause(number, error.retry_after)
-            log.warning("Attempt %s: %s; again in %.0f s", number, error, pause)
+            tried = tried.failed(reached(), patience.stride)
+            if tried.failures >= patience.attempts:
+                raise
+            luck = random.random()  # noqa: S311 - it spreads requests, nothing hangs on it
+            pause = patience.pause(tried.failures, error.retry_after, luck)
+            log.warning("Attempt %s: %s; again in %.0f s", tried.failures, error, pause)
             await asyncio.sleep(pause)
-    return await attempt()
 
 
 class DeniedError(PermanentError):
@@ -159,16 +142,35 @@ class Gate:
         return socket.socket(family, kind, protocol)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What downloads share that go on at once: the volume's room, and turns to sign in.
+
+    A request that is good once makes earlier ones worthless, so that the next one is asked for
+    only when the last one is answered.
+    """
+
+    space: Space = field(default_factory=Space)
+    turns: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class Downloads:
     """Downloads of one loader, one after the other, over one guarded session."""
 
     def __init__(
-        self, allowed: Iterable[Address], patience: Patience, renew: Renew | None = None
+        self,
+        allowed: Iterable[Address],
+        patience: Patience,
+        renew: Renew | None = None,
+        shared: Shared | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; the session opens with `async with`. `renew` asks for requests good once."""
         self._gate = Gate(allowed)
         self._patience = patience
         self._renew = renew
+        self._shared = shared or Shared()
+        self._clock = clock
 
     async def __aenter__(self) -> Self:
         """Open the session: no proxies, cookies, credentials or decoding behind our back."""
@@ -192,38 +194,55 @@ class Downloads:
     async def fetch(self, source: Source, target: BinaryIO, count: Callable[[int], None]) -> None:
         """Write the file's content to `target`, counting bytes as they come.
 
-        Waits out what may pass: a lost connection, a busy server, a body cut short.
+        Waits out what may pass: a lost connection, a busy server, a body cut short. What has come
+        is kept where the server can tell that the rest is of the same file.
 
         Raises:
             PermanentError: The file will not be had.
             TransientError: It was not had by the last attempt either.
         """
+        arrival = Arrival(source, target, count, self._shared.space)
 
         async def attempt() -> None:
-            try:
-                await self._attempt(source, target, count)
-            except TransientError:
-                count(-target.tell())
-                raise
+            await self._attempt(source, arrival)
 
         try:
-            await patiently(self._patience, attempt)
+            await patiently(self._patience, attempt, lambda: arrival.size)
         except TurnedDownError as error:
             raise PermanentError(str(error)) from None
 
-    async def _attempt(
-        self, source: Source, target: BinaryIO, count: Callable[[int], None]
-    ) -> None:
-        target.seek(0)
-        target.truncate()
-        request = await self._request(source)
+    async def _attempt(self, source: Source, arrival: Arrival) -> None:
         try:
-            response = await self._answer(request)
+            async with self._shared.turns if isinstance(source, FileOnRequest) else nullcontext():
+                request = await self._request(source)
+                kept = arrival.kept if _is_resumable(source, request) else None
+                response = await self._answer(request, range_headers(kept))
             async with response:
-                _judge_status(response.status, response.headers, source)
-                await _receive(response, source, target, count)
+                await self._receive(response, source, arrival, kept)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._named(error) from None
+
+    async def _receive(
+        self, response: aiohttp.ClientResponse, source: Source, arrival: Arrival, kept: Kept | None
+    ) -> None:
+        place = str(response.url.with_query(None))
+        answer = read_answer(response.status, place, response.content_length, response.headers)
+        match decide(kept, answer):
+            case Refused():
+                raise _refusal(response, source)
+            case StartOver(words):
+                arrival.start_over()
+                raise TransientError(words)
+            case Receive() as receive:
+                with arrival.receiving(receive):
+                    await self._take(response.content, arrival)
+                arrival.finish()
+
+    async def _take(self, content: aiohttp.StreamReader, arrival: Arrival) -> None:
+        pace = Pace(self._clock(), arrival.size)
+        async for chunk in content.iter_chunked(CHUNK):
+            arrival.add(chunk)
+            pace = pace.kept(self._clock(), arrival.size, self._patience)
 
     async def _request(self, source: Source) -> FileRequest:
         """Write a file's request in one form, whoever describes it; one good once is new."""
@@ -237,14 +256,18 @@ class Downloads:
             case _:
                 raise PermanentError("the file has no URL")
 
-    async def _answer(self, request: FileRequest) -> aiohttp.ClientResponse:
+    async def _answer(
+        self, request: FileRequest, wanted: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
         url, method, headers = checked_url(request.url), request.method, own_headers(request)
         body = request.body or None
         for _ in range(self._patience.redirects + 1):
             self._gate.refused = self._gate.opened = 0
-            response = await self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False
-            )
+            # The head may drip as well as the body, which the session's time-outs let pass.
+            async with asyncio.timeout(self._patience.answer):
+                response = await self._session.request(
+                    method, url, headers={**headers, **wanted}, data=body, allow_redirects=False
+                )
             if response.status not in REDIRECTS:
                 return response
             response.close()
@@ -268,80 +291,26 @@ class Downloads:
         return TransientError(f"the connection failed ({type(error).__name__})")
 
 
-def checked_url(text: str) -> URL:
-    """Read a URL as it stands, signed ones included, if it is one that may be fetched.
+def _is_resumable(source: Source, request: FileRequest) -> bool:
+    """Say whether a request for the rest is one for the same file as before.
 
-    Raises:
-        PermanentError: It is no plain http or https URL.
+    A POST may bring something else each time. A request that is good once is answered by another
+    provider, which forwards `Range` to where the file is, and neither the version nor the part
+    that comes back: its answer could not be told from one that does not fit.
     """
-    if any(character <= " " or character == "\x7f" for character in text):
-        raise PermanentError("the URL is not valid")
-    try:
-        url = URL(text, encoded=text.isascii())
-        plain = url.scheme in {"http", "https"} and bool(url.host) and bool(url.port)
-        credentials = url.user is not None or url.password is not None
-    except ValueError:
-        raise PermanentError("the URL is not valid") from None
-    if not plain:
-        raise PermanentError("the URL is not one of http or https")
-    if credentials:
-        raise PermanentError("the URL holds a user or a password")
-    return url
+    return request.method == "GET" and not request.body and not isinstance(source, FileOnRequest)
 
 
-def redirect_target(url: URL, location: str) -> URL:
-    """Find where a redirect leads.
-
-    Raises:
-        PermanentError: It leads nowhere, or where nothing may be fetched.
-    """
-    if not location:
-        raise PermanentError("the server redirects to nowhere")
-    try:
-        return checked_url(str(url.join(URL(location, encoded=location.isascii()))))
-    except ValueError:
-        raise PermanentError("the server redirects to a URL that is not valid") from None
+def _refusal(response: aiohttp.ClientResponse, source: Source) -> TransferError:
+    """Tell what a status means that brings no bytes of the file."""
+    status, message = response.status, f"the server answered {response.status}"
+    if may_pass(status):
+        return TransientError(message, _pause(response))
+    return (TurnedDownError if isinstance(source, FileOnRequest) else PermanentError)(message)
 
 
-def own_headers(request: FileRequest) -> dict[str, str]:
-    """List the headers that a request brings, but for those that steer the connection.
-
-    Raises:
-        PermanentError: One of them is not its to bring.
-    """
-    for name, _ in request.headers:
-        if name.lower() in OURS:
-            raise PermanentError(f"the header {name} cannot be set")
-    return dict(request.headers)
-
-
-def _judge_status(status: int, headers: Mapping[str, str], source: Source) -> None:
-    if status == OK:  # the one status that brings a whole file
-        return
-    message = f"the server answered {status}"
-    if status >= SERVER_ERROR or status in TRANSIENT:
-        raise TransientError(message, _asked_pause(headers))
-    raise (TurnedDownError if isinstance(source, FileOnRequest) else PermanentError)(message)
-
-
-def _asked_pause(headers: Mapping[str, str]) -> float:
-    asked = headers.get("Retry-After", "")
-    return float(asked) if asked.isdecimal() and len(asked) < 6 else 0  # noqa: PLR2004 - a day
-
-
-async def _receive(
-    response: aiohttp.ClientResponse, file: Source, target: BinaryIO, count: Callable[[int], None]
-) -> None:
-    length = response.content_length
-    if length is not None:
-        judge_length(length, file, room(target))
-    digest = hashlib.sha256()
-    async for chunk in response.content.iter_chunked(CHUNK):
-        judge_length(target.tell() + len(chunk), file)
-        digest.update(chunk)
-        write(target, chunk)
-        count(len(chunk))
-    judge_digest(digest.hexdigest(), file)
+def _pause(response: aiohttp.ClientResponse) -> float:
+    return asked_pause(response.headers, datetime.now(UTC))
 
 
 async def ask_provider(
@@ -441,6 +410,6 @@ def _handed_out(response: aiohttp.ClientResponse, body: bytes) -> Provided:
             raise TransientError(str(error)) from None
     denied = decode_denied(body)
     words = denied.error or f"it answered {status}"
-    if status == CONFLICT or status in TRANSIENT or status >= SERVER_ERROR:
-        raise TransientError(words, _asked_pause(response.headers))
+    if status == CONFLICT or may_pass(status):
+        raise TransientError(words, _pause(response))
     raise DeniedError(words, denied.kind)

@@ -15,7 +15,8 @@ import pytest
 from c2d_api.asset_request import FileRequest
 from c2d_api.computeenvironment import Address
 from c2d_pods.content import PermanentError
-from c2d_pods.transfer import Downloads, Patience
+from c2d_pods.patience import Patience
+from c2d_pods.transfer import Downloads
 from c2d_provider.assets import AssetSettings, OceanAssets
 from c2d_provider.chain import EvmChains
 from c2d_provider.files import ArweaveFile, FileObject, GraphqlFile, Headers, IpfsFile

@@ -11,7 +11,9 @@ from aiohttp import web
 from c2d_api.computeenvironment import Address
 from c2d_api.computejob import File
 from c2d_pods.content import PermanentError, TransferError, TransientError, write
-from c2d_pods.transfer import Downloads, Patience, checked_url, redirect_target
+from c2d_pods.patience import Patience
+from c2d_pods.transfer import Downloads
+from c2d_pods.urls import checked_url, redirect_target
 from pods import Site
 
 QUICK = Patience(attempts=3, first_pause=0.001, connect=5, stall=0.3)
@@ -282,7 +284,8 @@ def test_a_full_volume_is_no_matter_of_trying_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["Host", "content-length", "Transfer-Encoding", "Range", "Accept-Encoding"]
+    "header",
+    ["Host", "content-length", "Transfer-Encoding", "Range", "If-Range", "Accept-Encoding"],
 )
 async def test_headers_that_steer_the_connection_are_refused(
     site: Site, tmp_path: Path, header: str
@@ -320,11 +323,3 @@ def test_what_is_no_plain_url_is_refused(url: str) -> None:
 def test_a_redirect_leads_to_plain_urls_only(location: str) -> None:
     with pytest.raises(PermanentError):
         redirect_target(checked_url("http://a/b"), location)
-
-
-@pytest.mark.parametrize(
-    ("attempt", "asked", "seconds"),
-    [(1, 0, 1), (2, 0, 2), (4, 0, 8), (20, 0, 60), (1, 7, 7), (1, 9999, 60), (3, 1, 4)],
-)
-def test_pauses_grow_and_are_bounded(attempt: int, asked: float, seconds: float) -> None:
-    assert Patience().pause(attempt, asked) == seconds
