@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +41,10 @@ _LONGEST_NAME = 255
 
 class ResultsError(Exception):
     """Why there are no results to show, in words for people."""
+
+
+class MissingError(ResultsError):
+    """What the store does not have."""
 
 
 @dataclass(frozen=True)
@@ -175,10 +179,19 @@ class Results:
 
     def manifest(self, expected: str | None) -> Manifest:
         """Read the list of the job's files, which must have the digest that its status names."""
-        data = b"".join(self._pieces(manifest_key(self._uid)))
+        try:
+            data = b"".join(self._pieces(manifest_key(self._uid)))
+        except MissingError:
+            raise ResultsError(
+                "the results are not in their store any more: they have expired, or somebody has"
+                " removed them"
+            ) from None
         if expected is not None and digest(data) != expected:
             raise ResultsError("the manifest is not the one that the job's status names")
-        return decode_manifest(data)
+        manifest = decode_manifest(data)
+        if manifest.is_expired(datetime.now(UTC)):
+            raise ResultsError(f"the results have expired: they were kept until {manifest.expires}")
+        return manifest
 
     def fetch(self, manifest: Manifest, into: Path) -> list[Fetched]:
         """Bring every file below a folder and check its sha256."""
@@ -216,7 +229,7 @@ class Results:
             for piece in obstore.get(self._store, key).stream(min_chunk_size=_PIECE):
                 yield bytes(piece)
         except FileNotFoundError:
-            raise ResultsError(f"the store has no {key}") from None
+            raise MissingError(f"the store has no {key}") from None
         except BaseError as error:
             raise ResultsError(f"the store failed: {type(error).__name__} for {key}") from None
 

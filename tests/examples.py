@@ -94,6 +94,7 @@ _RESULTS = {
     "endpoint": "http://10.89.0.2:7070",
     "region": "us-east-1",
     "credentialsSecret": "store-key",
+    "retention": 604800,
 }
 
 _EGRESS = [{"cidr": "10.1.2.0/24", "port": 8080}]

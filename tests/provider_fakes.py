@@ -352,6 +352,7 @@ class FakeResults:
 
     contents: dict[str, list[tuple[str, bytes]]] = field(default_factory=dict)
     pieces: Callable[[bytes], AsyncIterator[bytes]] | None = None
+    expired: set[str] = field(default_factory=set)
 
     async def files(self, job: ComputeJob) -> tuple[ResultFile, ...] | Refusal:
         return tuple(
@@ -363,6 +364,8 @@ class FakeResults:
         self, job: ComputeJob, index: int, span: tuple[int, int | None] | None
     ) -> Stored | Refusal:
         await asyncio.sleep(0)
+        if job.uid in self.expired:
+            return Refusal(Reason.RESULT_EXPIRED, "the results have expired")
         listed = self.contents.get(job.uid, [])
         if index >= len(listed):
             return Refusal(Reason.RESULT_UNKNOWN, "the job has no result of this index")

@@ -34,7 +34,7 @@ async def main() -> None:
     job = parse_job(served(body, NOW, body["status"]))
     world.cluster.jobs_[job.name] = job
     store: Any = Secrets(asked["credentials"])
-    world.results = StoredResults(store, "c2d-system", None, time.monotonic)  # type: ignore[assignment]  # both keep the port
+    world.results = StoredResults(store, "c2d-system", None, time.time)  # type: ignore[assignment]  # both keep the port
     async with listening(world.app(), "127.0.0.1", 0, Patience()) as port:
         print(port, flush=True)  # noqa: T201 - the test reads it
         await asyncio.to_thread(sys.stdin.read)

@@ -97,6 +97,7 @@ class Terms:
     egress: tuple[Address, ...] = ()
     storage_class_name: str | None = None
     consumer: str | None = None
+    retention: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Write the form that `status.environment` has."""
@@ -111,6 +112,7 @@ class Terms:
                     "endpoint": self.store.endpoint,
                     "region": self.store.region,
                     "credentialsSecret": self.store.credentials_secret,
+                    "retention": self.retention,
                 },
                 "deadlines": asdict(self.deadlines),
                 "pods": _pods_dict(self.pods),
@@ -134,6 +136,7 @@ class Terms:
             egress=_egress(body),
             storage_class_name=body.get("storageClassName"),
             consumer=body.get("consumer"),
+            retention=body["results"].get("retention"),
         )
 
 
@@ -165,6 +168,7 @@ class Environment:
     """A ComputeEnvironment: a class of compute on offer, with its limits.
 
     Without `prices` it is free on every chain; with them it is offered on theirs only.
+    `retention` is for how many seconds results are kept; None is for ever.
     """
 
     namespace: str
@@ -188,6 +192,7 @@ class Environment:
     description: str = ""
     consumer: Consumer | None = None
     prices: tuple[Price, ...] = ()
+    retention: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -227,6 +232,7 @@ def parse_environment(body: Json) -> Environment:
             Price(price["chainId"], price["token"], price["perMinute"], price["decimals"])
             for price in spec.get("prices", ())
         ),
+        retention=spec["results"].get("retention"),
     )
 
 

@@ -7,7 +7,10 @@ manifest, which is written last: what it names is there, and without it there ar
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Literal
+
+from c2d_api.times import format_time, parse_time
 
 MANIFEST = "manifest.json"
 FileType = Literal["output", "algorithmLog"]
@@ -26,7 +29,10 @@ class ResultFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The list of a job's results, with who may read them."""
+    """The list of a job's results, with who may read them, and until when (RFC 3339) they are kept.
+
+    Without `expires` they are kept for ever.
+    """
 
     job: str
     namespace: str
@@ -37,10 +43,23 @@ class Manifest:
     files: tuple[ResultFile, ...]
     skipped: tuple[str, ...] = ()
     version: int = 1
+    expires: str | None = None
 
     def encode(self) -> bytes:
         """Write the manifest in the form that is stored and digested."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        body = asdict(self)
+        if self.expires is None:
+            del body["expires"]
+        return json.dumps(body, indent=1, sort_keys=True).encode()
+
+    def is_expired(self, now: datetime, margin: timedelta = timedelta(0)) -> bool:
+        """Say whether the results' time is over, by a margin for clocks that differ."""
+        return self.expires is not None and now - margin >= parse_time(self.expires)
+
+
+def expiry(now: datetime, retention: int | None) -> str | None:
+    """Tell until when results that are published now are kept; None is for ever."""
+    return None if retention is None else format_time(now + timedelta(seconds=retention))
 
 
 def decode_manifest(data: bytes) -> Manifest:

@@ -50,7 +50,7 @@ class LoaderTask:
 
 @dataclass(frozen=True)
 class PublisherTask:
-    """Whose results these are and where they go."""
+    """Whose results these are, where they go, and for how many seconds; None is for ever."""
 
     job: str
     namespace: str
@@ -59,6 +59,7 @@ class PublisherTask:
     viewers: tuple[str, ...]
     outcome: str
     store: Store
+    retention: int | None = None
 
     def encode(self) -> str:
         """Write the task as JSON."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import urllib.parse
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ ENVIRONMENT = "local"
 PAID_ENVIRONMENT = "local-paid"
 OPERATOR = "c2d-operator"
 PROVIDER = "c2d-provider"
+SWEEPER = "c2d-sweeper"
 PROGRAMS = (OPERATOR, PROVIDER)
+IMAGES = (*PROGRAMS, "c2d-publisher")
+RETENTION = 30 * 24 * 3600
 _CRDS = settings.REPOSITORY / "crds"
 _OVERLAY = settings.REPOSITORY / "manifests/overlays/local"
 _RESOURCES = ("crd/computejobs.computetodata.io", "crd/computeenvironments.computetodata.io")
@@ -52,7 +56,7 @@ def install(kubectl: Kubectl, folder: Path, values: Values) -> None:
     with working("Installing the project"):
         kubectl.apply("--kustomize", _CRDS)
         kubectl("wait", "--for=condition=Established", "--timeout=60s", *_RESOURCES)
-        kubectl.apply("--kustomize", _write_deployment(folder / "deploy", values))
+        kubectl.apply("--kustomize", write_deployment(folder / "deploy", values))
         try:
             _wait(kubectl)
         except StackError as error:
@@ -125,11 +129,11 @@ def _diagnosis(kubectl: Kubectl) -> Path:
     return log
 
 
-def _write_deployment(folder: Path, values: Values) -> Path:
+def write_deployment(folder: Path, values: Values) -> Path:
     """Write the kustomization that adds this stack's values to the shipped overlay."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(values.chain.address_file, folder / "address.json")
-    images = [(name, values.programs[name]) for name in PROGRAMS]
+    images = [(name, values.programs[name]) for name in IMAGES]
     content = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -149,12 +153,14 @@ def _write_deployment(folder: Path, values: Values) -> Path:
                 ],
             },
             *_provider_settings(values),
+            _sweeper_settings(values.store),
         ],
         "secretGenerator": _secrets(values),
         "patches": [
             _environment_patch(values, ENVIRONMENT, "environment-free"),
             _environment_patch(values, PAID_ENVIRONMENT, "environment-paid"),
             *_service_patch(values.provider_address),
+            *_sweeper_patch(values.store.endpoint),
         ],
     }
     path = folder / "kustomization.yaml"
@@ -176,6 +182,30 @@ def _provider_settings(values: Values) -> list[dict[str, object]]:
         {"name": "provider-settings", **merged, "literals": literals},
         {"name": "provider-addresses", **merged, "files": ["address.json"]},
     ]
+
+
+def _sweeper_settings(store: Store) -> dict[str, object]:
+    literals = [
+        f"STORE={store.url}",
+        f"ENDPOINT={store.endpoint}",
+        f"REGION={store.region}",
+    ]
+    merged = {"namespace": JOB_NAMESPACE, "behavior": "merge"}
+    return {"name": "sweeper-settings", **merged, "literals": literals}
+
+
+def _sweeper_patch(endpoint: str) -> list[dict[str, object]]:
+    """Open the sweeper's way to a store of an endpoint: its address if the URL has one."""
+    if not endpoint:
+        return []
+    parts = urllib.parse.urlsplit(endpoint)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    rule: dict[str, object] = {"ports": [{"protocol": "TCP", "port": port}]}
+    with suppress(ValueError):
+        rule["to"] = [{"ipBlock": {"cidr": str(ipaddress.ip_network(parts.hostname or ""))}}]
+    operations = [{"op": "replace", "path": "/spec/egress/1", "value": rule}]
+    target = {"kind": "NetworkPolicy", "name": SWEEPER}
+    return [{"target": target, "patch": json.dumps(operations)}]
 
 
 def _secrets(values: Values) -> list[dict[str, object]]:
@@ -206,10 +236,11 @@ def _service_patch(address: str | None) -> list[dict[str, object]]:
 
 
 def _environment_patch(values: Values, name: str, account: str) -> dict[str, object]:
-    results = {"store": values.store.url, "region": values.store.region}
+    results: dict[str, object] = {"store": values.store.url, "region": values.store.region}
     if values.store.endpoint:
         results["endpoint"] = values.store.endpoint
     results["credentialsSecret"] = "result-store"
+    results["retention"] = RETENTION
     consumer = {"address": values.chain.accounts[account].address}
     if name == ENVIRONMENT:
         consumer["keySecret"] = "environment-consumer"

@@ -83,6 +83,7 @@ def terms(job: ComputeJob, environment: Environment) -> Terms:
         egress=environment.egress,
         storage_class_name=environment.storage_class_name,
         consumer=environment.consumer.address if environment.consumer else None,
+        retention=environment.retention,
     )
 
 

@@ -118,6 +118,7 @@ def publisher_task(job: ComputeJob, terms: Terms) -> PublisherTask:
         viewers=job.spec.additional_viewers,
         outcome=failure.reason if failure else st.Reason.SUCCEEDED,
         store=_store_as_mounted(terms.store),
+        retention=terms.retention,
     )
 
 

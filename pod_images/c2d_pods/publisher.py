@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,6 +23,7 @@ from c2d_api.results import (
     admin_log_key,
     decode_manifest,
     digest,
+    expiry,
     manifest_key,
     result_key,
 )
@@ -131,6 +133,7 @@ class Publication:
             outcome=task.outcome,
             files=tuple(files),
             skipped=found.skipped,
+            expires=expiry(datetime.now(UTC), task.retention),
         )
 
     async def _upload(

@@ -1,6 +1,6 @@
 """The result store: S3 and what speaks it, or a folder. The only module that knows obstore."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,18 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, S3Store
 
 from c2d_api.computeenvironment import Store
+from c2d_pods.retention import Entry
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 # What S3 asks of an upload in parts: so many at most, none but the last smaller than this.
 MOST_PARTS = 10_000
 PART_BYTES = 5 * 2**20
 PARTS_AT_ONCE = 2
+LISTED_AT_ONCE = 1000
+MOST_MANIFEST_BYTES = 32 * 2**20
 ACCESS_KEY, SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 # A part may take a slow line some minutes; a silent store is given up after two.
 _CLIENT: "ClientConfig" = {"connect_timeout": "10s", "timeout": "5m", "read_timeout": "2m"}
@@ -82,6 +86,65 @@ class ResultStore:
         except (BaseError, FileNotFoundError) as error:
             raise _named(error) from None
         return True
+
+
+class Bucket:
+    """A store that speaks S3, as the sweeper sees it: jobs' folders below its prefix."""
+
+    def __init__(self, store: Store, credentials: Path) -> None:
+        """Open a store by its URL; credentials are files in a folder.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        opened = _opened(store, credentials)
+        if not isinstance(opened, S3Store):
+            raise UnknownStoreError("the result store's URL must begin with s3://")
+        self._store = opened
+
+    def jobs(self) -> Iterator[str]:
+        """Name the folders as the listing comes; objects of one follow each other."""
+        last = None
+        for key, _ in self._listed(None):
+            job, slash, _ = key.partition("/")
+            if slash and job != last:
+                last = job
+                yield job
+
+    def read(self, job: str, name: str) -> bytes | None:
+        """Read a small object of a job; None if it is not there."""
+        try:
+            found = obstore.get(self._store, f"{job}/{name}")
+            if found.meta["size"] > MOST_MANIFEST_BYTES:
+                raise StoreError("the manifest is larger than any can be")
+            return bytes(found.bytes())
+        except FileNotFoundError:
+            return None
+        except BaseError as error:
+            raise _named(error) from None
+
+    def entries(self, job: str) -> Iterator[Entry]:
+        """List the objects of a job."""
+        for key, meta in self._listed(job):
+            name = key.removeprefix(f"{job}/")
+            yield Entry(name, meta["size"], meta["last_modified"])
+
+    def remove(self, job: str, names: Iterable[str]) -> None:
+        """Remove objects of a job; what is not there any more is no failure."""
+        try:
+            obstore.delete(self._store, [f"{job}/{name}" for name in names])
+        except FileNotFoundError:
+            return
+        except BaseError as error:
+            raise _named(error) from None
+
+    def _listed(self, prefix: str | None) -> "Iterator[tuple[str, ObjectMeta]]":
+        try:
+            for chunk in obstore.list(self._store, prefix, chunk_size=LISTED_AT_ONCE):
+                for meta in chunk:
+                    yield meta["path"], meta
+        except (BaseError, FileNotFoundError) as error:
+            raise _named(error) from None
 
 
 def part_bytes(size: int) -> int:

@@ -75,6 +75,7 @@ class Reason(StrEnum):
     JOB_UNKNOWN = "JobUnknown"
     JOB_REFUSED = "JobRefused"
     RESULT_UNKNOWN = "ResultUnknown"
+    RESULT_EXPIRED = "ResultExpired"
 
 
 @dataclass(frozen=True)

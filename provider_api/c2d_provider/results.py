@@ -8,7 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -39,6 +39,9 @@ _CLIENT: "ClientConfig" = {"connect_timeout": "10s", "timeout": "24h", "read_tim
 _RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 _NONE_YET = Refusal(Reason.RESULT_UNKNOWN, "the job has no results")
 _GONE = Refusal(Reason.RESULT_UNKNOWN, "the results are not in their store any more")
+_EXPIRED = Refusal(
+    Reason.RESULT_EXPIRED, "the results have expired: their time in the store is over"
+)
 _NO_SUCH = Refusal(Reason.RESULT_UNKNOWN, "the job has no result of this index")
 _CANNOT = "the results cannot be read at the moment"
 
@@ -74,7 +77,7 @@ class StoredResults:
     def __init__(
         self, cluster: Cluster, namespace: str, folder: Path | None, clock: Callable[[], float]
     ) -> None:
-        """Take where credentials and claims are; `clock` tells seconds of any beginning."""
+        """Take where credentials and claims are; `clock` tells seconds of the epoch."""
         self._cluster = cluster
         self._namespace = namespace
         self._folder = folder
@@ -101,6 +104,14 @@ class StoredResults:
         return Stored(file.name, file.sha256, file.size, start, length, _pieces(found))
 
     async def _manifest(self, job: ComputeJob) -> Manifest | Refusal:
+        """Read a manifest unless it was read lately; one that has expired is as good as removed."""
+        manifest = await self._known_manifest(job)
+        if isinstance(manifest, Refusal):
+            return manifest
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        return _EXPIRED if manifest.is_expired(now) else manifest
+
+    async def _known_manifest(self, job: ComputeJob) -> Manifest | Refusal:
         results = job.status.results
         if results is None:
             return _NONE_YET
@@ -123,7 +134,7 @@ class StoredResults:
             raise UnavailableError(_CANNOT)
         key = (job.namespace, terms.store)
         known = self._stores.get(key)
-        if known is not None and now - known[0] < _STORE_SECONDS:
+        if known is not None and 0 <= now - known[0] < _STORE_SECONDS:
             return known[1]
         secret: Mapping[str, bytes] = {}
         if terms.store.credentials_secret:

@@ -88,9 +88,7 @@ async def wired(
         OceanAssets(asset_settings(settings), evm) as assets,
         RemoteProviders(allowed(settings)) as remotes,
     ):
-        results = StoredResults(
-            cluster, settings.namespace, settings.results_folder, time.monotonic
-        )
+        results = StoredResults(cluster, settings.namespace, settings.results_folder, time.time)
         context = Context(
             Ports(evm, assets, cluster, results, remotes),
             who,

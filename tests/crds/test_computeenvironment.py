@@ -49,6 +49,7 @@ TERMS = st.builds(
     egress=st.lists(st.builds(Address, TEXT, NUMBER), max_size=3).map(tuple),
     storage_class_name=MAYBE_TEXT,
     consumer=MAYBE_TEXT,
+    retention=st.none() | NUMBER,
 )
 
 
@@ -84,6 +85,7 @@ def test_every_field_of_a_spec_is_read() -> None:
     assert environment.store == Store(
         "s3://results/jobs", "http://10.89.0.2:7070", "us-east-1", "store-key"
     )
+    assert environment.retention == 604800
     assert environment.deadlines == Deadlines(1, 2, 3, 4, 5)
     assert environment.egress == (Address("10.1.2.0/24", 8080),)
     assert environment.description == "Two cores, no network"
@@ -96,6 +98,12 @@ def test_an_environment_without_prices_and_consumer_is_free() -> None:
     del body["spec"]["prices"], body["spec"]["consumer"], body["spec"]["description"]
     environment = parsed(spec=body["spec"])
     assert (environment.prices, environment.consumer, environment.description) == ((), None, "")
+
+
+def test_an_environment_without_a_retention_keeps_results_for_ever() -> None:
+    body = examples.full_environment()
+    del body["spec"]["results"]["retention"]
+    assert parsed(spec=body["spec"]).retention is None
 
 
 def test_every_setting_of_pods_is_read() -> None:

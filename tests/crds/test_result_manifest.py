@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ from c2d_api.results import (
     admin_log_key,
     decode_manifest,
     digest,
+    expiry,
     manifest_key,
     result_key,
 )
@@ -36,6 +39,7 @@ MANIFEST = st.builds(
     outcome=ANY_TEXT,
     files=st.lists(FILE, max_size=3).map(tuple),
     skipped=st.lists(ANY_TEXT, max_size=3).map(tuple),
+    expires=st.none() | ANY_TEXT,
 )
 
 
@@ -49,6 +53,34 @@ def test_a_manifest_is_read_as_it_was_written(manifest: Manifest) -> None:
 def test_a_manifest_is_ascii_json_whatever_files_are_called(manifest: Manifest) -> None:
     assert manifest.encode().isascii()
     assert json.loads(manifest.encode())["version"] == 1
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("retention", "passed", "margin", "expired"),
+    [
+        pytest.param(None, 10**9, 0, False, id="without a retention they are kept for ever"),
+        pytest.param(60, 59, 0, False, id="they are kept until their time is over"),
+        pytest.param(60, 60, 0, True, id="they are not kept any longer"),
+        pytest.param(60, 60, 300, False, id="a margin is waited for"),
+        pytest.param(60, 360, 300, True, id="and not more than it"),
+    ],
+)
+def test_results_expire(retention: int | None, passed: int, margin: int, expired: bool) -> None:
+    manifest = Manifest(
+        "job", "jobs", "uid", None, (), "Complete", (), expires=expiry(NOW, retention)
+    )
+    now = NOW + timedelta(seconds=passed)
+    assert manifest.is_expired(now, timedelta(seconds=margin)) is expired
+    assert decode_manifest(manifest.encode()) == manifest
+
+
+def test_a_manifest_that_was_written_before_there_was_an_expiry_is_read() -> None:
+    manifest = Manifest("job", "jobs", "uid", None, (), "Complete", ())
+    assert b"expires" not in manifest.encode()
+    assert decode_manifest(manifest.encode()).expires is None
 
 
 @given(st.binary())

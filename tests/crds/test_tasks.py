@@ -44,6 +44,7 @@ PUBLISHER_TASK = st.builds(
     viewers=st.lists(TEXT, max_size=3).map(tuple),
     outcome=TEXT,
     store=st.builds(Store, TEXT, MAYBE_TEXT, MAYBE_TEXT, MAYBE_TEXT),
+    retention=st.none() | st.integers(1, 2**31),
 )
 
 

@@ -1,11 +1,12 @@
 """Names that an algorithm chose become paths below one folder, and never steer a terminal."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
+from obstore.store import LocalStore
 
-from c2d_api.results import ResultFile
-from results import placed, printable, safe_path
+from c2d_api.results import Manifest, ResultFile, manifest_key
+from results import Results, ResultsError, placed, printable, safe_path
 
 
 def files(*names: str) -> list[ResultFile]:
@@ -55,3 +56,25 @@ def test_no_file_takes_the_place_of_another() -> None:
 def test_a_file_is_never_a_folder_of_another() -> None:
     assert places("a", "a/b") == ["a", "00001"]
     assert places("a/b", "a") == ["a/b", "00001"]
+
+
+def results_with(folder: Path, expires: str | None) -> Results:
+    manifest = Manifest("job", "jobs", "uid", None, (), "Complete", (), expires=expires)
+    (folder / "uid").mkdir()
+    (folder / manifest_key("uid")).write_bytes(manifest.encode())
+    return Results(LocalStore(folder), "uid")
+
+
+@pytest.mark.parametrize("expires", [None, "2999-01-01T00:00:00Z"])
+def test_results_are_there_until_they_expire(tmp_path: Path, expires: str | None) -> None:
+    assert results_with(tmp_path, expires).manifest(None).expires == expires
+
+
+def test_expired_results_are_said_to_have_expired(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="expired: they were kept until 2026-01-01T00:00:00Z"):
+        results_with(tmp_path, "2026-01-01T00:00:00Z").manifest(None)
+
+
+def test_removed_results_are_said_to_be_gone(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="not in their store any more"):
+        Results(LocalStore(tmp_path), "uid").manifest(None)

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from obstore.store import S3Store
 
 from c2d_api.computejob import ComputeJob, parse_job
 from c2d_api.results import Manifest, ResultFile, digest, manifest_key, result_key
+from c2d_api.times import format_time
 from c2d_provider.ports import Stored, UnavailableError
-from c2d_provider.refusals import Refusal
+from c2d_provider.refusals import Reason, Refusal
 from c2d_provider.results import StoredResults
 from chain_facts import CONSUMER
 from provider_fakes import NOW, served, signed
@@ -63,14 +65,16 @@ def writer(server: S3) -> S3Store:
     )
 
 
-def publish(server: S3, *contents: tuple[str, bytes, int]) -> bytes:
+def publish(server: S3, *contents: tuple[str, bytes, int], expires: str | None = None) -> bytes:
     """Publish files by name, content and the size that the manifest says; returns the manifest."""
     store, files = writer(server), []
     for index, (name, content, size) in enumerate(contents):
         sha256 = hashlib.sha256(content).hexdigest()
         files.append(ResultFile(name, "output", size, sha256, result_key(UID, index)))
         obstore.put(store, result_key(UID, index), content, use_multipart=False)
-    manifest = Manifest(NAME, "jobs", UID, CONSUMER, (), "Complete", tuple(files)).encode()
+    manifest = Manifest(
+        NAME, "jobs", UID, CONSUMER, (), "Complete", tuple(files), expires=expires
+    ).encode()
     obstore.put(store, manifest_key(UID), manifest, use_multipart=False)
     return manifest
 
@@ -82,7 +86,7 @@ def finished(server: S3, manifest: bytes, **changes: Any) -> ComputeJob:
 
 def reader(server: S3, secret: Any = "", folder: Path | None = None) -> StoredResults:
     secrets: Any = Secrets(server.credentials() if secret == "" else secret)
-    return StoredResults(secrets, "c2d-system", folder, time.monotonic)
+    return StoredResults(secrets, "c2d-system", folder, time.time)
 
 
 async def whole(stored: Stored | Refusal) -> bytes:
@@ -119,13 +123,30 @@ async def test_manifest_and_secret_are_read_once(server: S3) -> None:
     manifest = publish(server, ("x", b"x", 1))
     secrets: Any = Secrets(server.credentials())
     results, job = (
-        StoredResults(secrets, "c2d-system", None, time.monotonic),
+        StoredResults(secrets, "c2d-system", None, time.time),
         finished(server, manifest),
     )
     assert await whole(await results.read(job, 0, None)) == b"x"
     obstore.delete(writer(server), manifest_key(UID))
     assert await whole(await results.read(job, 0, None)) == b"x"
     assert secrets.asked == [("c2d-system", "result-store")]
+
+
+async def test_expired_results_are_not_served_though_they_are_there(server: S3) -> None:
+    expires = datetime(2026, 1, 1, tzinfo=UTC)
+    manifest = publish(server, ("x", b"x", 1), expires=format_time(expires))
+    now = [expires.timestamp() - 1]
+    secrets: Any = Secrets(server.credentials())
+    results, job = (
+        StoredResults(secrets, "c2d-system", None, lambda: now[0]),
+        finished(server, manifest),
+    )
+    assert await whole(await results.read(job, 0, None)) == b"x"
+    now[0] += 1
+    for answer in (await results.read(job, 0, None), await results.files(job)):
+        assert isinstance(answer, Refusal)
+        assert answer.reason is Reason.RESULT_EXPIRED
+        assert "expired" in answer.message
 
 
 async def test_a_manifest_that_the_status_does_not_name_is_not_believed(server: S3) -> None:

@@ -214,6 +214,12 @@ def test_a_job_with_assets_of_the_provider_needs_one(spec: dict[str, Any]) -> No
     assert reason(let_in) == ("True", Reason.PLACE_GRANTED)
 
 
+def test_a_job_keeps_the_retention_that_its_environment_had() -> None:
+    body = environment_body(results={"store": "s3://results", "retention": 60})
+    assert terms(new_job(), parse_environment(body)).retention == 60
+    assert terms(new_job(), ENVIRONMENT).retention is None
+
+
 def test_a_job_keeps_the_address_that_stood_for_its_environment() -> None:
     body = environment_body(consumer={"address": examples.ADDRESS})
     assert terms(new_job(), parse_environment(body)).consumer == examples.ADDRESS

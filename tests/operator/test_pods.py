@@ -235,6 +235,13 @@ def test_a_share_is_mounted_by_the_folder_of_the_job_alone() -> None:
     assert task.store.url == "file:///results"
 
 
+@pytest.mark.parametrize("retention", [None, 60])
+def test_the_publisher_is_told_how_long_results_are_kept(retention: int | None) -> None:
+    publisher = manifest("publishing", retention=retention)
+    task = decode_publisher_task(publisher["metadata"]["annotations"][TASK_ANNOTATION])
+    assert task.retention == retention
+
+
 def test_tasks_say_what_to_bring_and_how_it_ended() -> None:
     loader = manifest("loading")["metadata"]["annotations"][TASK_ANNOTATION]
     assert decode_loader_task(loader).datasets == job().spec.datasets

@@ -10,7 +10,11 @@ NEVER = {"kopf", "kubernetes", "web3"}
 
 @pytest.mark.parametrize(
     ("module", "foreign"),
-    [("loader", NEVER | {"obstore"}), ("publisher", NEVER | {"aiohttp", "yarl"})],
+    [
+        ("loader", NEVER | {"obstore"}),
+        ("publisher", NEVER | {"aiohttp", "yarl"}),
+        ("sweeper", NEVER | {"aiohttp", "yarl"}),
+    ],
 )
 def test_a_pod_imports_nothing_of_the_others(module: str, foreign: set[str]) -> None:
     program = f"import sys, c2d_pods.{module}; print(*sys.modules)"
@@ -21,12 +25,15 @@ def test_a_pod_imports_nothing_of_the_others(module: str, foreign: set[str]) -> 
     assert not foreign.intersection(loaded)
 
 
-@pytest.mark.parametrize("module", ["loader", "publisher"])
-def test_a_pod_explains_itself(module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "option"),
+    [("loader", "--report"), ("publisher", "--report"), ("sweeper", "--dry-run")],
+)
+def test_a_pod_explains_itself(module: str, option: str) -> None:
     told = subprocess.run(
         [sys.executable, "-m", f"c2d_pods.{module}", "--help"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert "--report" in told
+    assert option in told

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from c2d_api.computeenvironment import Store
 from c2d_api.exits import MESSAGE_BYTES, PodExit
 from c2d_api.results import Manifest, ResultFile, decode_manifest, digest
 from c2d_api.tasks import PublisherTask
+from c2d_api.times import parse_time
 from pods import Pod, memory_peak
 
 OWNER = "0x00000000000000000000000000000000000000A1"
@@ -23,9 +25,11 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def task(self, url: str | None = None) -> str:
+    def task(self, url: str | None = None, retention: int | None = None) -> str:
         store = Store(url or f"file://{self.folder}")
-        return PublisherTask("job-1", "jobs", UID, OWNER, (OWNER,), "Complete", store).encode()
+        return PublisherTask(
+            "job-1", "jobs", UID, OWNER, (OWNER,), "Complete", store, retention
+        ).encode()
 
     @property
     def encoded(self) -> bytes:
@@ -81,6 +85,23 @@ async def test_everything_is_published_and_the_manifest_tells_it(
     assert b"job-1" in (results.folder / UID / "adminlogs/publishing.log").read_bytes()
     assert ended.report["manifestDigest"] == digest(results.encoded)
     assert (ended.report["count"], ended.report["totalBytes"]) == (5, 18)
+
+
+async def test_the_manifest_tells_until_when_results_are_kept(
+    publisher: Pod, results: Results
+) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    ended = await publisher.run(results.task(retention=3600))
+    assert ended.code == PodExit.DONE
+    kept = parse_time(results.manifest.expires or "") - timedelta(hours=1)
+    assert before <= kept <= datetime.now(UTC)
+
+
+async def test_without_a_retention_results_are_kept_for_ever(
+    publisher: Pod, results: Results
+) -> None:
+    await publisher.run(results.task())
+    assert results.manifest.expires is None
 
 
 async def test_nothing_left_is_a_result_too(publisher: Pod, results: Results) -> None:

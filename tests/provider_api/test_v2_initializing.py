@@ -234,6 +234,23 @@ async def test_environments_are_listed_by_the_chains_that_they_are_offered_on(
         assert list(await response.json()) == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("results", "told"),
+    [
+        pytest.param({"retention": 60}, 60, id="as long as the environment keeps them"),
+        pytest.param({}, 315360000, id="as long as anything can be kept where it is for ever"),
+    ],
+)
+async def test_an_environment_tells_how_long_results_are_kept(
+    client: Client, world: World, results: dict[str, int], told: int
+) -> None:
+    store = {"store": "s3://results/", "credentialsSecret": "result-store"}
+    world.offer(environment(results={**store, **results}))
+    async with client.get(f"{SERVICES}/computeEnvironments?chainId={CHAIN}") as response:
+        (listed,) = (await response.json())[str(CHAIN)]
+    assert listed["storageExpiry"] == told
+
+
 async def initialize(client: Client, **changes: str) -> tuple[int, Any]:
     asked = {
         "documentId": dataset()["id"],

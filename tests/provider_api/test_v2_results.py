@@ -179,6 +179,12 @@ async def test_a_file_that_is_not_there_is_not_found(job: Finished) -> None:
     assert (await job.ask(job.asked(7)))[0] == 404
 
 
+async def test_results_that_have_expired_are_not_found_and_it_says_so(job: Finished) -> None:
+    job.world.results.expired.add(job.world.cluster.jobs_[job.name].uid)
+    status, body, _ = await job.ask()
+    assert (status, body) == (404, b'{"error":"the results have expired"}')
+
+
 async def test_a_store_that_breaks_off_is_not_taken_for_the_end(job: Finished) -> None:
     async def half(content: bytes) -> AsyncIterator[bytes]:
         yield content[:100]

@@ -66,7 +66,9 @@ _PASSED_ON = frozenset(
     }
 )
 _GIGABYTE = 10**9
-_RETENTION = 30 * 24 * 3600
+# What is kept for ever is said to be kept for the longest retention that there is: clients read a
+# number.
+_FOR_EVER = 10 * 365 * 24 * 3600
 _CONSUMED = {
     Reason.ASSET_UNKNOWN: "Cannot resolve DID",
     Reason.ASSET_MALFORMED: "Asset malformed or disabled.",
@@ -76,6 +78,7 @@ _CONSUMED = {
 _STATUSES = {
     Reason.JOB_UNKNOWN: 404,
     Reason.RESULT_UNKNOWN: 404,
+    Reason.RESULT_EXPIRED: 404,
     Reason.CREDENTIALS_NOT_ALLOWED: 403,
     Reason.ASSET_STATE: 403,
 }
@@ -369,7 +372,7 @@ def _offered(context: Context, environment: Environment, chain_id: int) -> Offer
         running_jobs=int(environment.status.get("runningJobs", 0)),
         max_jobs=environment.max_jobs,
         max_job_duration=environment.max_job_duration,
-        storage_expiry=_RETENTION,
+        storage_expiry=environment.retention or _FOR_EVER,
         seen=v2_answers.moment(seen),
     )
 
