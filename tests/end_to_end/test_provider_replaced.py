@@ -11,6 +11,7 @@ from end_to_end.market import Market
 SYSTEM = "--namespace=c2d-system"
 PODS = ("pods", SYSTEM, "--selector=app.kubernetes.io/name=c2d-provider")
 CONSUMERS = 3
+PAUSE = 0.3  # together they stay below the rate that a client has, also for the tests that follow
 
 
 def names(run: Run) -> set[str]:
@@ -23,9 +24,9 @@ def test_no_request_is_cut_while_replicas_are_replaced(run: Run) -> None:
     market, over, before = Market(run.stack), threading.Event(), names(run)
 
     def consume() -> list[int]:
-        """Ask again and again, each time over a new connection."""
+        """Ask again and again, each time over a new connection, as often as one may."""
         answers = []
-        while not over.is_set():
+        while not over.wait(PAUSE):
             answers.append(market.ask("GET", "/v2/api/services/computeEnvironments").status)
         return answers
 
@@ -41,4 +42,4 @@ def test_no_request_is_cut_while_replicas_are_replaced(run: Run) -> None:
             over.set()
     answers = [status for consumer in consumers for status in consumer.result()]
     assert answers.count(200) > CONSUMERS * len(before)
-    assert set(answers) <= {200, 429}, "429 is an answer as well: they ask without a pause"
+    assert set(answers) == {200}
