@@ -13,6 +13,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
@@ -23,6 +24,7 @@ from network_policy.policies import Pod, placed, read_pod, read_policy, still_ad
 from network_policy.ruleset import View, ruleset
 
 _NFT_SECONDS = 30
+_PAUSE_SECONDS = 0.5
 _ADD_SECONDS = 20
 _LONGEST_LINE = 4096
 
@@ -53,7 +55,12 @@ class Agent:
             one.listed.wait()
         while True:
             self._change.clear()
-            self.apply()
+            try:
+                self.apply()
+            except (OSError, subprocess.TimeoutExpired) as error:
+                log.warning("the rules are as they were: %s", error)
+                self._change.set()
+                time.sleep(_PAUSE_SECONDS)
             self._change.wait()
 
     def add(self, namespace: str, name: str, addresses: tuple[str, ...]) -> None:
