@@ -30,6 +30,7 @@ class Stack:
         self.kubeconfig = kubeconfig
         self.kubectl_program = toolchain.ensure("kubectl")["kubectl"]
         self.process: subprocess.Popen[bytes] | None = None
+        self.settings: dict[str, str] = {}
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         command: list[str | Path] = [
@@ -70,8 +71,8 @@ class Stack:
         path.write_text(json.dumps(config))
         return path
 
-    def start(self, port: int = 18080, **settings: str) -> None:
-        self.process = self.spawn(port, None, **settings)
+    def start(self, port: int = 18080) -> None:
+        self.process = self.spawn(port, None, **self.settings)
 
     def spawn(
         self, port: int, kubeconfig: Path | None = None, **settings: str

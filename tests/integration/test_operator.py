@@ -28,7 +28,8 @@ CANARY_PORT = 18033
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with operator_stack(tmp_path_factory.mktemp("operator") / "cluster", volumes=12) as stack:
-        stack.start(C2D_CANARY=f"127.0.0.1:{CANARY_PORT}")
+        stack.settings["C2D_CANARY"] = f"127.0.0.1:{CANARY_PORT}"
+        stack.start()
         stack.kubectl("wait", "--for=condition=Ready", "-n", JOBS, "cenv/env")
         yield stack
         assert stack.process is not None
