@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -236,17 +237,28 @@ class Results:
 
 def placed(files: Sequence[ResultFile]) -> Iterator[tuple[ResultFile, PurePosixPath]]:
     """Find a place for every file: its own name where it can be one, else its number."""
-    taken: set[PurePosixPath] = set()
-    folders: set[PurePosixPath] = set()
+    taken: set[str] = set()
+    folders: set[str] = set()
     for index, file in enumerate(files):
         path = safe_path(file.name)
         marks = 0
-        while path is None or path in taken | folders or taken.intersection(path.parents):
+        while path is None or _is_taken(path, taken, folders):
             path = PurePosixPath(f"{index:05d}{'~' * marks}")
             marks += 1
-        taken.add(path)
-        folders.update(path.parents)
+        taken.add(_folded(path))
+        folders.update(map(_folded, path.parents))
         yield file, path
+
+
+def _is_taken(path: PurePosixPath, taken: set[str], folders: set[str]) -> bool:
+    folded = _folded(path)
+    inside = any(_folded(parent) in taken for parent in path.parents)
+    return inside or folded in taken or folded in folders
+
+
+def _folded(path: PurePosixPath) -> str:
+    """Write a path as a file system that knows neither case nor Unicode's forms takes it."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 
 
 def safe_path(name: str) -> PurePosixPath | None:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 KIND = "ComputeEnvironment"
+MAX_FILES, MAX_BYTES = 10_000, 64 * 2**30
 Json = Mapping[str, Any]
 
 
@@ -98,6 +99,8 @@ class Terms:
     storage_class_name: str | None = None
     consumer: str | None = None
     retention: int | None = None
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
 
     def as_dict(self) -> dict[str, Any]:
         """Write the form that `status.environment` has."""
@@ -113,6 +116,8 @@ class Terms:
                     "region": self.store.region,
                     "credentialsSecret": self.store.credentials_secret,
                     "retention": self.retention,
+                    "maxFiles": self.max_files,
+                    "maxBytes": self.max_bytes,
                 },
                 "deadlines": asdict(self.deadlines),
                 "pods": _pods_dict(self.pods),
@@ -137,6 +142,8 @@ class Terms:
             storage_class_name=body.get("storageClassName"),
             consumer=body.get("consumer"),
             retention=body["results"].get("retention"),
+            max_files=body["results"].get("maxFiles", MAX_FILES),
+            max_bytes=body["results"].get("maxBytes", MAX_BYTES),
         )
 
 
@@ -168,7 +175,8 @@ class Environment:
     """A ComputeEnvironment: a class of compute on offer, with its limits.
 
     Without `prices` it is free on every chain; with them it is offered on theirs only.
-    `retention` is for how many seconds results are kept; None is for ever.
+    `retention` is for how many seconds results are kept; None is for ever. `max_files` and
+    `max_bytes` bound what is published of a job.
     """
 
     namespace: str
@@ -193,6 +201,8 @@ class Environment:
     consumer: Consumer | None = None
     prices: tuple[Price, ...] = ()
     retention: int | None = None
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
 
     @property
     def key(self) -> tuple[str, str]:
@@ -233,6 +243,8 @@ def parse_environment(body: Json) -> Environment:
             for price in spec.get("prices", ())
         ),
         retention=spec["results"].get("retention"),
+        max_files=spec["results"].get("maxFiles", MAX_FILES),
+        max_bytes=spec["results"].get("maxBytes", MAX_BYTES),
     )
 
 

@@ -74,7 +74,7 @@ class ResultStore:
                 chunk_size=part_bytes(size),
                 max_concurrency=PARTS_AT_ONCE,
             )
-        except (BaseError, FileNotFoundError) as error:
+        except (BaseError, OSError) as error:
             raise _named(error) from None
 
     async def create(self, key: str, content: bytes) -> bool:
@@ -83,7 +83,7 @@ class ResultStore:
             await obstore.put_async(self._store, key, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
-        except (BaseError, FileNotFoundError) as error:
+        except (BaseError, OSError) as error:
             raise _named(error) from None
         return True
 
