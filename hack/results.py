@@ -37,7 +37,7 @@ from c2d_api.results import (
 LOCAL = Path(__file__).resolve().parents[1] / ".local"
 _PIECE = 4 * 2**20
 _KUBECTL_LIMIT = 60
-_LONGEST_NAME = 255
+_LONGEST_NAME, _LONGEST_PATH = 255, 2048
 
 
 class ResultsError(Exception):
@@ -263,7 +263,10 @@ def _folded(path: PurePosixPath) -> str:
 
 def safe_path(name: str) -> PurePosixPath | None:
     """Read a name from outside as a path below a folder; None if it is not one."""
-    parts = printable(name).split("/")
+    path = printable(name)
+    parts = path.split("/")
+    if len(path.encode()) > _LONGEST_PATH:
+        return None
     if any(part in ("", ".", "..") or len(part.encode()) > _LONGEST_NAME for part in parts):
         return None
     return PurePosixPath(*parts)

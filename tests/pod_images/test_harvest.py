@@ -312,7 +312,20 @@ def test_a_log_folder_that_became_a_pipe_is_named_and_the_outputs_are_taken(volu
 
 def test_names_that_only_some_systems_tell_apart_are_all_taken(volume: Volume) -> None:
     """Names that differ in case, in Unicode's form, or by a mark that nobody sees."""
-    given = ["A", "a", "\u00e9", "e\u0301", "x", "x\u200f", "\u202ex", "..a", "...", "-", "\x7f", " "]
+    given = [
+        "A",
+        "a",
+        "\u00e9",
+        "e\u0301",
+        "x",
+        "x\u200f",
+        "\u202ex",
+        "..a",
+        "...",
+        "-",
+        "\x7f",
+        " ",
+    ]
     for name in given:
         volume.write(f"outputs/{name}", name)
     found = volume.harvest()
