@@ -19,7 +19,7 @@ class PodExit(IntEnum):
     """Why a loader or a publisher ended; everything else is an accident and worth repeating.
 
     The last three are final. `UPLOAD_FAILED` is for a store that no attempt can reach, since its
-    URL names none; a store that is down, full, missing or refuses is tried again, and can be mended.
+    URL names none; one that is down, full, missing or refuses can be mended, and is tried again.
     """
 
     DONE = 0

@@ -228,7 +228,7 @@ class Publication:
         progress.done()
 
     async def _upload_left_out(self) -> None:
-        """Tell the consumer what is not among the results; nothing else of ours is shown to them."""
+        """List for the consumer what is not among the results, if anything is not."""
         lines = self._left_out.lines()
         for line in lines:
             log.warning("Left out: %r", line)
