@@ -168,7 +168,7 @@ class _Walk:
         self._names_held = 0
 
     def log(self, data: int) -> Iterator[Found]:
-        """Find the algorithm's log, cut at its limit; `folder` tells what is wrong with its folder."""
+        """Find the algorithm's log, cut at its limit; `folder` tells if its folder is closed."""
         try:
             with entered(data, LOGS.encode()) as folder:
                 if not _is_missing(folder, _LOG_NAME):
