@@ -4,8 +4,10 @@ import asyncio
 import errno
 import hashlib
 import os
+import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +21,8 @@ from c2d_api.results import Manifest, ResultFile, decode_manifest, digest
 from c2d_api.tasks import PublisherTask, decode_publisher_task
 from c2d_api.times import parse_time
 from c2d_pods.ending import Progress
-from c2d_pods.harvest import Limits
-from c2d_pods.publisher import UPLOADS_AT_ONCE, Content, Publication, Room
+from c2d_pods.harvest import Limits, VolumeError
+from c2d_pods.publisher import PATIENT_ATTEMPTS, UPLOADS_AT_ONCE, Content, Publication, Room
 from c2d_pods.store import MOST_MANIFEST_BYTES, PART_BYTES, ResultStore, StoreError
 from pods import Pod, memory_peak
 
@@ -263,6 +265,8 @@ class Failing(ResultStore):
         self.most_busy = max(self.most_busy, self.busy)
         try:
             if self.busy == UPLOADS_AT_ONCE:
+                for _ in range(100):  # turns in which others could begin
+                    await asyncio.sleep(0)
                 raise StoreError("the result store is down")
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -317,6 +321,36 @@ async def test_a_read_error_of_a_large_file_is_its_own_and_not_the_stores(
         os.close(descriptor)
     assert failed.value.errno == errno.EIO
     assert not (results.folder / "x").exists()
+
+
+@contextmanager
+def few_descriptors() -> Iterator[None]:
+    """Let this process open a dozen files more, and no others."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = len(os.listdir("/proc/self/fd")) + 12
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_what_may_pass_is_waited_for_some_attempts_and_then_left_out(
+    attempt: Attempt, results: Results
+) -> None:
+    deep = attempt.outputs / "/".join("d" * 31)
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("out of reach")
+    (attempt.outputs / "a").write_text("a")
+    store = ResultStore(Store(f"file://{results.folder}"), results.folder)
+    with few_descriptors():
+        with pytest.raises(VolumeError, match="Too many open files"):
+            await attempt.publish(store, attempt=PATIENT_ATTEMPTS - 1)
+        assert not (results.folder / UID / "manifest.json").exists()
+        await attempt.publish(store, attempt=PATIENT_ATTEMPTS)
+    assert [file.name for file in results.manifest.files] == ["a", "publish.log"]
+    (line,) = results.manifest.skipped
+    assert line.endswith("d cannot be read (Too many open files)")
 
 
 async def test_a_task_says_how_much_is_published(publisher: Pod, results: Results) -> None:
