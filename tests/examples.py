@@ -154,6 +154,7 @@ def job_status() -> Body:
                 "deadlines": _DEADLINES,
                 "pods": _PODS,
                 "egress": _EGRESS,
+                "networkIsolation": "CanaryOnly",
             },
             "workspace": {"uid": "5c4d"},
             "algorithm": {"podUID": "6d5e", "startTime": TIME},

@@ -7,11 +7,14 @@ is admitted, so that later changes of the environment concern later jobs only.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 KIND = "ComputeEnvironment"
 MAX_FILES, MAX_BYTES = 10_000, 64 * 2**30
 Json = Mapping[str, Any]
+NetworkIsolation = Literal["Verified", "CanaryOnly", "Unverified"]
+"""What each job shows before its algorithm's first line: that canary and API server cannot be
+reached, that the canary cannot, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Terms:
     retention: int | None = None
     max_files: int = MAX_FILES
     max_bytes: int = MAX_BYTES
+    network_isolation: NetworkIsolation = "Verified"
 
     def as_dict(self) -> dict[str, Any]:
         """Write the form that `status.environment` has."""
@@ -124,6 +128,7 @@ class Terms:
                 "egress": [asdict(address) for address in self.egress],
                 "storageClassName": self.storage_class_name,
                 "consumer": self.consumer,
+                "networkIsolation": self.network_isolation,
             }
         )
 
@@ -144,6 +149,8 @@ class Terms:
             retention=body["results"].get("retention"),
             max_files=body["results"].get("maxFiles", MAX_FILES),
             max_bytes=body["results"].get("maxBytes", MAX_BYTES),
+            # a job that was admitted before there was a proof goes on without one
+            network_isolation=body.get("networkIsolation", "Unverified"),
         )
 
 
@@ -203,6 +210,7 @@ class Environment:
     retention: int | None = None
     max_files: int = MAX_FILES
     max_bytes: int = MAX_BYTES
+    network_isolation: NetworkIsolation = "Verified"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -245,6 +253,7 @@ def parse_environment(body: Json) -> Environment:
         retention=spec["results"].get("retention"),
         max_files=spec["results"].get("maxFiles", MAX_FILES),
         max_bytes=spec["results"].get("maxBytes", MAX_BYTES),
+        network_isolation=spec.get("networkIsolation", "Verified"),
     )
 
 

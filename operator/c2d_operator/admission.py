@@ -86,6 +86,7 @@ def terms(job: ComputeJob, environment: Environment) -> Terms:
         retention=environment.retention,
         max_files=environment.max_files,
         max_bytes=environment.max_bytes,
+        network_isolation=environment.network_isolation,
     )
 
 
