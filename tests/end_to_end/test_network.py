@@ -149,7 +149,8 @@ def test_no_algorithm_starts_in_an_open_network(run: Run, targets: Targets) -> N
     run.start(stray=probe(run, targets, environment=proven))
     ended = run.finished("stray")
     assert ended.outcome == ("Failed", "NetworkNotIsolated"), ended.message
-    assert "seen.json" not in ended.names
+    assert ended.files == {"algorithm.log"}
+    assert ended.lines("algorithm.log") == ["launcher: the network is not closed"]
     eventually(
         lambda: condition(run, proven) == ("False", "NetworkOpen"),
         "the environment's word about its network",
