@@ -461,6 +461,7 @@ ENVIRONMENT_FIELDS = (
             "file:///etc",
             "file://claim/../../etc",
             "gs://bucket",
+            "az://container",
         ),
     ),
     Field(
