@@ -335,7 +335,8 @@ def test_the_limits_are_those_of_the_publisher() -> None:
     page, limits = " ".join((REFERENCE / "workspace.md").read_text().split()), Limits()
     assert f"{limits.files:,} files, {limits.total_bytes // 2**30} GiB altogether" in page
     assert f"folders {limits.depth} deep, paths of {limits.path_bytes:,} bytes" in page
-    assert f"{limits.all_path_bytes // 2**20} MiB of paths" in page
+    assert f"{limits.all_name_bytes // 2**20} MiB of names" in page
+    assert f"a file of {limits.file_bytes // 2**30} GiB" in page
     assert f"ends at {limits.log_bytes // 2**20} MiB" in page
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 KIND = "ComputeEnvironment"
+MAX_FILES, MAX_BYTES = 10_000, 64 * 2**30
 Json = Mapping[str, Any]
 NetworkIsolation = Literal["Verified", "CanaryOnly", "Unverified"]
 """What each job shows before its algorithm's first line: that canary and API server cannot be
@@ -101,6 +102,8 @@ class Terms:
     storage_class_name: str | None = None
     consumer: str | None = None
     retention: int | None = None
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
     network_isolation: NetworkIsolation = "Verified"
 
     def as_dict(self) -> dict[str, Any]:
@@ -117,6 +120,8 @@ class Terms:
                     "region": self.store.region,
                     "credentialsSecret": self.store.credentials_secret,
                     "retention": self.retention,
+                    "maxFiles": self.max_files,
+                    "maxBytes": self.max_bytes,
                 },
                 "deadlines": asdict(self.deadlines),
                 "pods": _pods_dict(self.pods),
@@ -142,6 +147,8 @@ class Terms:
             storage_class_name=body.get("storageClassName"),
             consumer=body.get("consumer"),
             retention=body["results"].get("retention"),
+            max_files=body["results"].get("maxFiles", MAX_FILES),
+            max_bytes=body["results"].get("maxBytes", MAX_BYTES),
             # a job that was admitted before there was a proof goes on without one
             network_isolation=body.get("networkIsolation", "Unverified"),
         )
@@ -175,7 +182,8 @@ class Environment:
     """A ComputeEnvironment: a class of compute on offer, with its limits.
 
     Without `prices` it is free on every chain; with them it is offered on theirs only.
-    `retention` is for how many seconds results are kept; None is for ever.
+    `retention` is for how many seconds results are kept; None is for ever. `max_files` and
+    `max_bytes` bound what is published of a job.
     """
 
     namespace: str
@@ -200,6 +208,8 @@ class Environment:
     consumer: Consumer | None = None
     prices: tuple[Price, ...] = ()
     retention: int | None = None
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
     network_isolation: NetworkIsolation = "Verified"
 
     @property
@@ -241,6 +251,8 @@ def parse_environment(body: Json) -> Environment:
             for price in spec.get("prices", ())
         ),
         retention=spec["results"].get("retention"),
+        max_files=spec["results"].get("maxFiles", MAX_FILES),
+        max_bytes=spec["results"].get("maxBytes", MAX_BYTES),
         network_isolation=spec.get("networkIsolation", "Verified"),
     )
 

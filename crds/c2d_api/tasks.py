@@ -6,7 +6,7 @@ Nothing in a task is secret: credentials are mounted from Secrets, never written
 import json
 from dataclasses import asdict, dataclass, replace
 
-from c2d_api.computeenvironment import Address, Store
+from c2d_api.computeenvironment import MAX_BYTES, MAX_FILES, Address, Store
 from c2d_api.computejob import Dataset, File
 
 TASK_ANNOTATION = "computetodata.io/task"
@@ -61,7 +61,11 @@ class LoaderTask:
 
 @dataclass(frozen=True)
 class PublisherTask:
-    """Whose results these are, where they go, and for how many seconds; None is for ever."""
+    """Whose results these are, where they go, and for how many seconds; None is for ever.
+
+    Of what the algorithm leaves, `max_files` with `max_bytes` altogether are published at most.
+    `attempt` counts from 0.
+    """
 
     job: str
     namespace: str
@@ -71,6 +75,9 @@ class PublisherTask:
     outcome: str
     store: Store
     retention: int | None = None
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
+    attempt: int = 0
 
     def encode(self) -> str:
         """Write the task as JSON."""

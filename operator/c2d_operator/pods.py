@@ -123,7 +123,7 @@ def closed(terms: Terms, images: Images) -> tuple[Endpoint, ...]:
     return (*images.canary, images.api_server)
 
 
-def publisher_task(job: ComputeJob, terms: Terms) -> PublisherTask:
+def publisher_task(job: ComputeJob, terms: Terms, attempt: int = 0) -> PublisherTask:
     """Say whose results the publisher has to bring where."""
     failure = st.first_failure(job.status)
     return PublisherTask(
@@ -135,6 +135,9 @@ def publisher_task(job: ComputeJob, terms: Terms) -> PublisherTask:
         outcome=failure.reason if failure else st.Reason.SUCCEEDED,
         store=_store_as_mounted(terms.store),
         retention=terms.retention,
+        max_files=terms.max_files,
+        max_bytes=terms.max_bytes,
+        attempt=attempt,
     )
 
 
@@ -184,7 +187,7 @@ def _publisher(job: ComputeJob, terms: Terms, attempt: int, image: str) -> Manif
         ("publishing", attempt),
         container=_own_container("publisher", image, mounts),
         seconds=terms.deadlines.publishing + _MARGIN_SECONDS,
-        task=publisher_task(job, terms).encode(),
+        task=publisher_task(job, terms, attempt).encode(),
         volumes=volumes,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
+from c2d_api.exits import PodExit
 from c2d_operator.cluster import AlreadyExistsError, Cluster, connect
 from operator_stack import (
     JOBS,
@@ -74,6 +75,35 @@ async def test_a_failing_algorithm_is_published_and_keeps_its_exit_code(
     assert await children(cluster, "three") == []
     described = stack.kubectl("describe", "cjob", "-n", JOBS, "three")
     assert "AlgorithmFailed" in described
+
+
+async def test_results_wait_for_a_store_that_is_mended_and_nothing_is_deleted_meanwhile(
+    stack: Stack, cluster: Cluster
+) -> None:
+    mended = asyncio.Event()
+
+    def script(_job: str, phase: str) -> int | None:
+        return PodExit.TRY_AGAIN if phase == "publishing" and not mended.is_set() else 0
+
+    words = "the result store refused the credentials"
+    async with node(cluster, JOBS, script, words):
+        await cluster.create("ComputeJob", JOBS, dict(job("mended")))
+
+        async def repeated() -> Json | None:
+            body = await cluster.read("ComputeJob", JOBS, "mended") or {}
+            attempts = body.get("status", {}).get("attempts", {})
+            return body if attempts.get("publishing", 0) >= 2 else None
+
+        body = await eventually(repeated, "a third publisher")
+        told = condition(body, "ResultsPublished")
+        assert (told["status"], told["message"]) == ("Unknown", f"once more: {words}")
+        workspace = await cluster.read("PersistentVolumeClaim", JOBS, "mended-workspace")
+        assert workspace is not None
+        assert "deletionTimestamp" not in workspace["metadata"]
+        mended.set()
+        body = await until(cluster, "mended", "Complete")
+    assert body["status"]["results"]["count"] == 1
+    assert await children(cluster, "mended") == []
 
 
 async def test_a_running_job_stops_when_its_consumer_asks(stack: Stack, cluster: Cluster) -> None:

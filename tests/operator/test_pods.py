@@ -273,6 +273,15 @@ def test_the_publisher_is_told_how_long_results_are_kept(retention: int | None) 
     assert task.retention == retention
 
 
+def test_the_publisher_is_told_how_much_it_may_publish_and_which_attempt_it_is() -> None:
+    publisher = manifest("publishing", max_files=7, max_bytes=2**41)
+    task = decode_publisher_task(publisher["metadata"]["annotations"][TASK_ANNOTATION])
+    assert (task.max_files, task.max_bytes, task.attempt) == (7, 2**41, 0)
+    again = pod(job(), terms(), "publishing", 3, IMAGES)
+    task = decode_publisher_task(again["metadata"]["annotations"][TASK_ANNOTATION])
+    assert task.attempt == 3
+
+
 def test_tasks_say_what_to_bring_and_how_it_ended() -> None:
     loader = manifest("loading")["metadata"]["annotations"][TASK_ANNOTATION]
     assert decode_loader_task(loader).datasets == job().spec.datasets
