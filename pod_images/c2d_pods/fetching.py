@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from c2d_api.asset_request import AssetRequest, FileOnRequest, FileRequest, Provided
@@ -96,7 +97,8 @@ class Fetching:
             for position, item in left:
                 try:
                     with arriving(self._data, item, self._progress) as target:
-                        await downloads.fetch(item.file, target, self._progress.add)
+                        expect = partial(self._progress.expect, item.path)
+                        await downloads.fetch(item.file, target, self._progress.add, expect)
                 except PodError as error:
                     self._failures.append(Failure(position, error))
                     raise

@@ -116,6 +116,8 @@ class Publication:
     async def _upload_all(self) -> Manifest:
         found = harvest(self._data, self._limits)
         progress = Progress(of=len(found.files))
+        for index, (file, _, _) in enumerate(published(found.files)):
+            progress.expect(index, file.size)
         files = [
             await self._upload(index, file, name, kind, progress)
             for index, (file, name, kind) in enumerate(published(found.files))
@@ -144,6 +146,7 @@ class Publication:
             content = Content(descriptor, file.size, progress)
             body = content.whole() if content.is_small else content.chunks()
             await self._store.write(key, body, file.size)
+        progress.expect(index, content.size)
         progress.done()
         return ResultFile(name, kind, content.size, content.sha256, key)
 

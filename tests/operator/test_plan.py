@@ -899,7 +899,7 @@ HEARD = Heard(START + timedelta(seconds=10), STALLED)
         pytest.param(replace(LOADER, trouble=PULL), None, 10, False, 600, id="unless it is known"),
         pytest.param(replace(LOADER, trouble=STALLED), HEARD, 39, False, 40, id="not too often"),
         pytest.param(replace(LOADER, trouble=STALLED), HEARD, 40, True, 70, id="but again"),
-        pytest.param(replace(LOADER, started=START), None, 99, False, 600, id="not once it runs"),
+        pytest.param(replace(LOADER, started=START), None, 99, False, 104, id="not once it runs"),
     ],
 )
 def test_what_only_events_tell_is_asked_for(

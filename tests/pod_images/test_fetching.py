@@ -71,7 +71,7 @@ async def test_a_few_files_are_fetched_at_once(loader: Pod, site: Site) -> None:
         assert (loader.data / "inputs/a" / path[1:]).read_bytes() == path.encode() * 1000
     size = sum(len(path) for path in paths) * 1000 + len("code")
     told = json.loads(ended.output.splitlines()[-1])["progress"]
-    assert told == {"files": len(paths) + 1, "of": len(paths) + 1, "bytes": size}
+    assert told == {"files": len(paths) + 1, "of": len(paths) + 1, "bytes": size, "ofBytes": size}
     assert (ended.report["count"], ended.report["totalBytes"]) == (len(paths) + 1, size)
 
 
