@@ -171,8 +171,7 @@ class Cluster:
         """
         query = [("tailLines", str(LOG_LINES)), ("limitBytes", str(LOG_BYTES))]
         path = KINDS["Pod"].path(namespace, pod, "log")
-        text = await self._answer("GET", path, _text, query=query, at_most=LOG_SECONDS)
-        return text[:LOG_BYTES]
+        return await self._answer("GET", path, _log, query=query, at_most=LOG_SECONDS)
 
     async def create(self, kind: str, namespace: str, manifest: Json) -> Json:
         """Create an object."""
@@ -276,8 +275,15 @@ async def _json(response: aiohttp.ClientResponse) -> Json:
     return answer
 
 
-async def _text(response: aiohttp.ClientResponse) -> str:
-    return await response.text(errors="replace")
+async def _log(response: aiohttp.ClientResponse) -> str:
+    """Read what was asked for, and no more where more comes."""
+    text = bytearray()
+    async for chunk in response.content.iter_chunked(LOG_BYTES):
+        text += chunk
+        if len(text) > LOG_BYTES:
+            response.close()
+            break
+    return text[:LOG_BYTES].decode(errors="replace")
 
 
 def _resource(path: str) -> str:
