@@ -54,7 +54,8 @@ class Times:
     def figures(self, what: str) -> list[Figure]:
         """Compare, and tell rates and memory."""
         rates = "; ".join(
-            f"{who} {_SIZE / MIB / self.stream(who):.0f} MiB/s, {median(self.cpu[who]):.2f} s of CPU"
+            f"{who} {_SIZE / MIB / self.stream(who):.0f} MiB/s,"
+            f" {median(self.cpu[who]):.2f} s of CPU"
             for who in ("curl", "ours")
         )
         start = f"whole program, seconds: {spread(self.large['ours'])}"
@@ -96,8 +97,7 @@ def loading(folder: Path) -> list[Figure]:
     with _nginx(folder) as port:
         for name, size in (("large", _SIZE), ("small", 1)):
             _write(folder / "files" / name, size)
-        figures = asyncio.run(_loading(folder, port)).figures("loading")
-    return figures
+        return asyncio.run(_loading(folder, port)).figures("loading")
 
 
 def cut_off(folder: Path) -> list[Figure]:
