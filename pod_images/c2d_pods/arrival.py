@@ -17,7 +17,7 @@ from c2d_pods.content import (
 )
 from c2d_pods.resuming import Kept, Receive, Version
 
-Expect = Callable[[int | None], None]
+Announce = Callable[[int | None], None]
 """Is told how many bytes a file will have in all; None where its server does not say."""
 
 
@@ -60,11 +60,11 @@ class Arrival:
         target: BinaryIO,
         count: Callable[[int], None],
         space: Space,
-        expect: Expect = nobody_asks,
+        announce: Announce = nobody_asks,
     ) -> None:
         """Begin with nothing; `count` is told of bytes that come, and of those given up."""
         self.size = 0
-        self._expect = expect
+        self._announce = announce
         self._source, self._target, self._count, self._space = source, target, count, space
         self._digest = hashlib.sha256()
         self._version: Version | None = None
@@ -91,7 +91,7 @@ class Arrival:
         self._version, self._end = receive.version, receive.end
         total = receive.version.total
         self._expected = receive.end if total is None else total
-        self._expect(total)
+        self._announce(total)
         if self._expected is not None:
             judge_length(self._expected, self._source)
             self._space.reserve(self._target, self._expected - self.size)

@@ -97,8 +97,8 @@ class Fetching:
             for position, item in left:
                 try:
                     with arriving(self._data, item, self._progress) as target:
-                        expect = partial(self._progress.expect, item.path)
-                        await downloads.fetch(item.file, target, self._progress.add, expect)
+                        announce = partial(self._progress.expect, item.path)
+                        await downloads.fetch(item.file, target, self._progress.add, announce)
                 except PodError as error:
                     self._failures.append(Failure(position, error))
                     raise
