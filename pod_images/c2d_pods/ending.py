@@ -38,6 +38,7 @@ class Progress:
         self._every = every
         self._next = 0.0
         self._lengths: dict[Hashable, int] = {}
+        self._told: Tally | None = None
 
     @property
     def of_bytes(self) -> int | None:
@@ -66,9 +67,17 @@ class Progress:
     def tell(self) -> None:
         """Write a line for the operator, which reads the end of the pod's log."""
         self._next = time.monotonic() + self._every
-        tally = Tally(self.files, self.of, self.bytes, self.of_bytes)
-        sys.stdout.write(tally.encode() + "\n")
+        self._told = self._tally()
+        sys.stdout.write(self._told.encode() + "\n")
         sys.stdout.flush()
+
+    def tell_news(self) -> None:
+        """Write a line if something has changed since the last one."""
+        if self._tally() != self._told:
+            self.tell()
+
+    def _tally(self) -> Tally:
+        return Tally(self.files, self.of, self.bytes, self.of_bytes)
 
 
 def log_to(path: Path) -> None:
