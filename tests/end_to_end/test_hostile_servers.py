@@ -34,7 +34,7 @@ from results import Results, open_store
 
 UNTOLD = "words-that-must-not-be-told"
 CODE = "sha256sum < $INPUTS/data/0"
-DEADLINE = 40
+DEADLINE = 45
 MEMORY = 64 * MIB
 FILE, OTHER, LARGE = Content(24 * MIB + 77), Content(24 * MIB + 77, 2), Content(1024 * MIB)
 CUTS = (5 * MIB, 11 * MIB + 1, 23 * MIB)
@@ -105,7 +105,7 @@ def server(run: Run, large: Large) -> Iterator[Server]:
 def jobs(run: Run, server: Server) -> None:
     listed = [{"cidr": f"{urlsplit(server.url('')).hostname}/32", "port": server.port}]
     run.create_environment("hostile", egress=listed)
-    run.create_environment("hasty", egress=listed, deadlines={"loading": DEADLINE})
+    run.create_environment("hostile-hasty", egress=listed, deadlines={"loading": DEADLINE})
 
     def job(name: str, environment: str, disk: str = "128Mi", **more: object) -> Json:
         file = url(server.url(f"/f/{name}?{UNTOLD}"), **more)
@@ -114,9 +114,9 @@ def jobs(run: Run, server: Server) -> None:
 
     specs = {name: job(name, "hostile", **more) for name, (_, _, more) in ARRIVING.items()}
     specs |= {name: job(name, "hostile", **more) for name, (_, _, more) in FAILING.items()}
-    specs |= {name: job(name, "hasty") for name in LATE}
+    specs |= {name: job(name, "hostile-hasty") for name in LATE}
     specs["to-api-server"] = job("to-api-server", "hostile")
-    specs["too-short"] = job("too-short", "hasty", sha256=FILE.sha256)
+    specs["too-short"] = job("too-short", "hostile-hasty", sha256=FILE.sha256)
     specs["large"] = job("large", "hostile", "2Gi", sha256=LARGE.sha256)
     run.start(**specs)
 
