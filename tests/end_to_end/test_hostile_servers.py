@@ -58,7 +58,7 @@ FAILING: dict[str, tuple[Answer, str, Json]] = {
 }
 LATE: dict[str, Answer] = {
     "stalled": stalling(FILE, STALLED_AT),
-    "silent": announcing(FILE.size),
+    "mute": announcing(FILE.size),
     "dripping": dripping(FILE),
     "cut-short": lying(FILE, FILE.size + 1),
     "always-busy": busy(FILE, 1000, 3600),
