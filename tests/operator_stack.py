@@ -70,8 +70,8 @@ class Stack:
         path.write_text(json.dumps(config))
         return path
 
-    def start(self, port: int = 18080) -> None:
-        self.process = self.spawn(port)
+    def start(self, port: int = 18080, **settings: str) -> None:
+        self.process = self.spawn(port, None, **settings)
 
     def spawn(
         self, port: int, kubeconfig: Path | None = None, **settings: str
@@ -131,6 +131,7 @@ def environment(name: str, **spec: object) -> Json:
             "maxJobs": 100,
             "storageClassName": "by-hand",
             "results": {"store": "file://results"},
+            "networkIsolation": "Unverified",
             **spec,
         },
     }

@@ -7,10 +7,13 @@ is admitted, so that later changes of the environment concern later jobs only.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 KIND = "ComputeEnvironment"
 Json = Mapping[str, Any]
+NetworkIsolation = Literal["Verified", "CanaryOnly", "Unverified"]
+"""What each job shows before its algorithm's first line: that canary and API server cannot be
+reached, that the canary cannot, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class Terms:
     storage_class_name: str | None = None
     consumer: str | None = None
     retention: int | None = None
+    network_isolation: NetworkIsolation = "Verified"
 
     def as_dict(self) -> dict[str, Any]:
         """Write the form that `status.environment` has."""
@@ -119,6 +123,7 @@ class Terms:
                 "egress": [asdict(address) for address in self.egress],
                 "storageClassName": self.storage_class_name,
                 "consumer": self.consumer,
+                "networkIsolation": self.network_isolation,
             }
         )
 
@@ -137,6 +142,8 @@ class Terms:
             storage_class_name=body.get("storageClassName"),
             consumer=body.get("consumer"),
             retention=body["results"].get("retention"),
+            # a job that was admitted before there was a proof goes on without one
+            network_isolation=body.get("networkIsolation", "Unverified"),
         )
 
 
@@ -193,6 +200,7 @@ class Environment:
     consumer: Consumer | None = None
     prices: tuple[Price, ...] = ()
     retention: int | None = None
+    network_isolation: NetworkIsolation = "Verified"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -233,6 +241,7 @@ def parse_environment(body: Json) -> Environment:
             for price in spec.get("prices", ())
         ),
         retention=spec["results"].get("retention"),
+        network_isolation=spec.get("networkIsolation", "Verified"),
     )
 
 

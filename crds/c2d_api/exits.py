@@ -30,6 +30,7 @@ class LauncherExit(IntEnum):
 
     LOG_EXISTS = 221
     BROKEN = 222
+    NETWORK_OPEN = 223
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,19 @@ MAX_TASK_BYTES = 240 * 1024
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """Where something listens: an address, which is no name, and a TCP port."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
 class LoaderTask:
     """The assets of a job and the addresses that may be reached beside public ones.
 
-    `provider_url` is where assets of the provider are asked for, for this `attempt`.
+    `provider_url` is where assets of the provider are asked for, for this `attempt`. The loader
+    must reach the `canary`; the algorithm must reach none of what is `closed`.
     """
 
     job: str
@@ -35,6 +44,8 @@ class LoaderTask:
     attempt: int = 0
     algorithm_from_provider: bool = False
     provider_url: str = ""
+    canary: tuple[Endpoint, ...] = ()
+    closed: tuple[Endpoint, ...] = ()
 
     @property
     def asks_provider(self) -> bool:
@@ -85,6 +96,8 @@ def decode_loader_task(text: str) -> LoaderTask:
         attempt=body["attempt"],
         algorithm_from_provider=body["algorithm_from_provider"],
         provider_url=body["provider_url"],
+        canary=tuple(Endpoint(**endpoint) for endpoint in body["canary"]),
+        closed=tuple(Endpoint(**endpoint) for endpoint in body["closed"]),
     )
 
 

@@ -84,6 +84,7 @@ def terms(job: ComputeJob, environment: Environment) -> Terms:
         storage_class_name=environment.storage_class_name,
         consumer=environment.consumer.address if environment.consumer else None,
         retention=environment.retention,
+        network_isolation=environment.network_isolation,
     )
 
 

@@ -27,6 +27,7 @@ from c2d_api.tasks import (
     TASK_ANNOTATION,
     TASK_FILE,
     TASK_MOUNT,
+    Endpoint,
     LoaderTask,
     PublisherTask,
 )
@@ -52,11 +53,17 @@ _SECRET_DIGITS = 32
 
 @dataclass(frozen=True)
 class Images:
-    """The images of our own pods, and the provider that the loader's asks, if there is one."""
+    """The images of our own pods, and the provider that the loader's asks, if there is one.
+
+    A loader's `canary` is where it listens just now; the API server is None where the operator is
+    no pod of its cluster.
+    """
 
     loader: str
     publisher: str
     provider_url: str = ""
+    canary: tuple[Endpoint, ...] = ()
+    api_server: Endpoint | None = None
 
 
 def claim(job: ComputeJob, terms: Terms) -> Manifest:
@@ -107,6 +114,15 @@ def loader_task(
     )
 
 
+def closed(terms: Terms, images: Images) -> tuple[Endpoint, ...]:
+    """List what an algorithm must not reach, which its launcher tries before it begins."""
+    if terms.network_isolation == "Unverified":
+        return ()
+    if terms.network_isolation == "CanaryOnly" or images.api_server is None:
+        return images.canary
+    return (*images.canary, images.api_server)
+
+
 def publisher_task(job: ComputeJob, terms: Terms) -> PublisherTask:
     """Say whose results the publisher has to bring where."""
     failure = st.first_failure(job.status)
@@ -139,7 +155,11 @@ def _loader(job: ComputeJob, terms: Terms, attempt: int, images: Images) -> Mani
             "loader", images.loader, [_WHOLE_WORKSPACE, *([_TOKEN] if asks else ())]
         ),
         seconds=deadlines.volumes + deadlines.loading + _MARGIN_SECONDS,
-        task=loader_task(job, terms, images.provider_url if asks else "", attempt).encode(),
+        task=replace(
+            loader_task(job, terms, images.provider_url if asks else "", attempt),
+            canary=images.canary if terms.network_isolation != "Unverified" else (),
+            closed=closed(terms, images),
+        ).encode(),
         volumes=[_token_volume()] if asks else None,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~:/\[\]%-]{1,2048}")
+_ENDPOINT = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,4}")
 
 
 class SettingsError(Exception):
@@ -19,6 +20,7 @@ class Settings:
     loader_image: str
     publisher_image: str
     provider_url: str
+    canary: str
     namespaces: tuple[str, ...]
     namespace: str
     pod: str
@@ -61,6 +63,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         loader_image=text("C2D_LOADER_IMAGE"),
         publisher_image=text("C2D_PUBLISHER_IMAGE"),
         provider_url=environ.get("C2D_PROVIDER_URL", "").rstrip("/"),
+        canary=environ.get("C2D_CANARY", ""),
         namespaces=tuple(
             dict.fromkeys(part.strip() for part in text("C2D_NAMESPACES").split(",") if part)
         ),
@@ -79,6 +82,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if settings.log_format not in ("json", "plain"):
         problems.append(f"C2D_LOG_FORMAT is {settings.log_format!r}, use json or plain")
     problems += _provider_problems(settings.provider_url)
+    problems += _canary_problems(settings.canary)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
@@ -94,3 +98,9 @@ def _provider_problems(url: str) -> list[str]:
     if not url or (is_good and _PLAIN.fullmatch(url)):
         return []
     return ["the URL in C2D_PROVIDER_URL is not one of http or https, host, port and path"]
+
+
+def _canary_problems(where: str) -> list[str]:
+    if not where or _ENDPOINT.fullmatch(where):
+        return []
+    return ["C2D_CANARY is not a host and a port, such as c2d-canary:8033"]

@@ -1,5 +1,6 @@
 """The operator as its own ServiceAccount on a real API server; pods are moved by the test."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 
@@ -21,11 +22,13 @@ from operator_stack import (
 )
 from pretend_node import node, succeed
 
+CANARY_PORT = 18033
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with operator_stack(tmp_path_factory.mktemp("operator") / "cluster", volumes=12) as stack:
-        stack.start()
+        stack.start(C2D_CANARY=f"127.0.0.1:{CANARY_PORT}")
         stack.kubectl("wait", "--for=condition=Ready", "-n", JOBS, "cenv/env")
         yield stack
         assert stack.process is not None
@@ -199,6 +202,45 @@ async def test_standing_objects_are_restored_and_left_alone_otherwise(
     assert "egress" not in after["spec"]
     applied = [write for write in stack.writes("env-") if "networkpolicies" in write]
     assert len(applied) == 4
+
+
+async def canary_answers(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def test_no_algorithm_starts_while_the_canary_is_silent(
+    stack: Stack, cluster: Cluster
+) -> None:
+    proven = environment(
+        "proven", networkIsolation="CanaryOnly", deadlines={"starting": 5, "loading": 60}
+    )
+    await cluster.create("ComputeEnvironment", JOBS, dict(proven))
+
+    async def waits() -> Json | None:
+        body = await cluster.read("ComputeJob", JOBS, "proving")
+        seen = condition(body or {}, "AlgorithmCompleted")
+        return seen if seen.get("reason") == "NetworkNotIsolated" else None
+
+    async def known() -> Json | None:
+        body = await cluster.read("ComputeEnvironment", JOBS, "proven")
+        seen = condition(body or {}, "NetworkIsolated")
+        return seen if seen.get("status") == "True" else None
+
+    async with node(cluster, JOBS, succeed):
+        await cluster.create("ComputeJob", JOBS, dict(job("proving", environment="proven")))
+        waiting = await eventually(waits, "a word about the canary")
+        assert waiting["status"] == "Unknown"
+        gated = await cluster.read("Pod", JOBS, "proving-algorithm")
+        assert gated is not None
+        assert gated["spec"]["schedulingGates"]
+        async with await asyncio.start_server(canary_answers, "127.0.0.1", CANARY_PORT):
+            await until(cluster, "proving", "Complete")
+            await eventually(known, "the network's proof")
+        await cluster.create("ComputeJob", JOBS, dict(job("unproven", environment="proven")))
+        failed = await until(cluster, "unproven", "Failed")
+    assert failed["status"]["reason"] == "NetworkNotIsolated"
+    assert "canary" in condition(failed, "Failed")["message"]
+    assert failed["status"]["ocean"]["status"] == 22
 
 
 async def test_an_environment_without_its_storage_class_says_so(

@@ -488,6 +488,9 @@ def refused(name: str, refusal: Refusal) -> Findings:
     return Findings(refused=MappingProxyType({name: refusal}))
 
 
+UNPROVEN = refused(ALGORITHM_NAME, Refusal("the canary is silent", START, final=False))
+
+
 @pytest.mark.parametrize(
     ("step", "type_", "reason"),
     [
@@ -656,6 +659,20 @@ def refused(name: str, refusal: Refusal) -> Findings:
             st.ALGORITHM_COMPLETED,
             Reason.ALGORITHM_LOST,
             id="the launcher refused a second start",
+        ),
+        pytest.param(
+            decide(
+                st.ALGORITHM_COMPLETED, replace(RUNNING, ended=ended(LauncherExit.NETWORK_OPEN))
+            ),
+            st.ALGORITHM_COMPLETED,
+            Reason.NETWORK_NOT_ISOLATED,
+            id="the launcher found the network open",
+        ),
+        pytest.param(
+            decide(st.ALGORITHM_COMPLETED, GATED, findings=UNPROVEN, after=400),
+            st.ALGORITHM_COMPLETED,
+            Reason.NETWORK_NOT_ISOLATED,
+            id="the canary cannot be reached for too long",
         ),
         pytest.param(
             decide(st.ALGORITHM_COMPLETED, replace(RUNNING, ended=ended(137, "Evicted"))),
@@ -866,6 +883,20 @@ def test_patience(step: Step) -> None:
             "PodRefused",
             "exceeded quota",
             id="a publisher that the quota has no room for",
+        ),
+        pytest.param(
+            decide(st.ALGORITHM_COMPLETED, GATED, findings=UNPROVEN),
+            st.ALGORITHM_COMPLETED,
+            "NetworkNotIsolated",
+            "the canary is silent",
+            id="a canary that cannot be reached",
+        ),
+        pytest.param(
+            decide(st.ALGORITHM_COMPLETED, RELEASED, findings=UNPROVEN),
+            st.ALGORITHM_COMPLETED,
+            "Starting",
+            "",
+            id="not once it was reached",
         ),
     ],
 )

@@ -7,9 +7,20 @@ from typing import Any
 import pytest
 
 import examples
-from c2d_api.computeenvironment import PodSettings, Store, Terms, parse_environment
+from c2d_api.computeenvironment import (
+    NetworkIsolation,
+    PodSettings,
+    Store,
+    Terms,
+    parse_environment,
+)
 from c2d_api.computejob import ComputeJob, parse_job
-from c2d_api.tasks import TASK_ANNOTATION, decode_loader_task, decode_publisher_task
+from c2d_api.tasks import (
+    TASK_ANNOTATION,
+    Endpoint,
+    decode_loader_task,
+    decode_publisher_task,
+)
 from c2d_operator import admission
 from c2d_operator import status as st
 from c2d_operator.children import GATE, Phase, parse_claim, parse_pod
@@ -67,6 +78,26 @@ def test_pods_satisfy_the_restricted_standard(phase: Phase) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
     kinds = {key for volume in spec["volumes"] for key in volume if key != "name"}
     assert kinds <= {"persistentVolumeClaim", "emptyDir", "downwardAPI", "secret"}
+
+
+CANARY, API_SERVER = Endpoint("10.96.0.7", 8033), Endpoint("10.96.0.1", 443)
+
+
+@pytest.mark.parametrize(
+    ("mode", "canary", "closed"),
+    [
+        ("Verified", (CANARY,), (CANARY, API_SERVER)),
+        ("CanaryOnly", (CANARY,), (CANARY,)),
+        ("Unverified", (), ()),
+    ],
+)
+def test_a_loader_is_told_what_it_must_reach_and_the_algorithm_must_not(
+    mode: NetworkIsolation, canary: tuple[Endpoint, ...], closed: tuple[Endpoint, ...]
+) -> None:
+    images = replace(IMAGES, canary=(CANARY,), api_server=API_SERVER)
+    body = pod(job(), terms(network_isolation=mode), "loading", 0, images)
+    task = decode_loader_task(body["metadata"]["annotations"][TASK_ANNOTATION])
+    assert (task.canary, task.closed) == (canary, closed)
 
 
 PROVIDED = {
