@@ -159,6 +159,7 @@ def job_status() -> Body:
             "workspace": {"uid": "5c4d"},
             "algorithm": {"podUID": "6d5e", "startTime": TIME},
             "attempts": {"loading": 1, "publishing": 2},
+            "loading": {"files": 1, "filesTotal": 2, "bytes": 30, "bytesTotal": 40},
             "terminationDetails": {"exitCode": 3, "oomKilled": True},
             "results": {
                 "count": 1,

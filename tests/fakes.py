@@ -16,7 +16,8 @@ from typing import Any, cast
 from c2d_api.computeenvironment import parse_environment
 from c2d_api.computejob import API_VERSION, ComputeJob
 from c2d_api.exits import Report
-from c2d_api.times import format_time
+from c2d_api.progress import Tally
+from c2d_api.times import format_time, parse_time
 from c2d_operator import status as st
 from c2d_operator.actions import Hands, delete_child, perform
 from c2d_operator.admission import admit, contender
@@ -133,6 +134,16 @@ class ApiServer:
     def read(self, kind: str, namespace: str, name: str) -> Json | None:
         """Read the newest version of an object."""
         return self.objects.get((kind, namespace, name))
+
+    def log(self, namespace: str, name: str) -> str:
+        """Read what a pod has printed: a line of progress, with a byte a second."""
+        pod = self.read("Pod", namespace, name)
+        if pod is None:
+            raise NotFoundError(f"pods {name} is not there")
+        if not is_running(pod):
+            return ""
+        seconds = self.now - parse_time(container_state(pod)["running"]["startedAt"])
+        return f"begun\n{Tally(0, 2, int(seconds.total_seconds())).encode()}\n"
 
     def of_kind(self, *kinds: str) -> list[Json]:
         """List the objects of some kinds."""
@@ -426,6 +437,10 @@ class PausingCluster:
         """Ask for the warnings about an object; there are none."""
         return cast("list[Json]", await Call("read", "Event", uid, lambda: []))
 
+    async def end_of_log(self, namespace: str, pod: str) -> str:
+        """Ask for the end of a log: a pod that runs says how far it has come."""
+        return cast("str", await Call("read", "Log", pod, lambda: self._api.log(namespace, pod)))
+
     async def create(self, kind: str, namespace: str, manifest: Json) -> Json:
         """Ask for a new object."""
         name = manifest["metadata"]["name"]
@@ -468,7 +483,7 @@ class PausingCluster:
         )
 
     def as_cluster(self) -> Cluster:
-        """Pass for the real one, of which the operator's actions use these six methods."""
+        """Pass for the real one, of which the operator's actions use these seven methods."""
         return cast("Cluster", self)
 
 

@@ -90,10 +90,10 @@ class Pod:
         return Ended(process.returncode or 0, output.decode(), errors.decode(), report)
 
 
-async def memory_peak(process: asyncio.subprocess.Process) -> int:
+async def memory_peak(process: asyncio.subprocess.Process, limit: float = 60) -> int:
     """Wait for a process to end; the most memory it was seen to hold, in bytes."""
     peak = 0
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(limit):
         while process.returncode is None:
             peak = max(peak, _memory_peak_until_now(process.pid))
             with suppress(TimeoutError):

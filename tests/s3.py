@@ -40,7 +40,8 @@ def s3_server(folder: Path) -> Iterator[S3]:
         port = free.getsockname()[1]
     server = S3(f"http://127.0.0.1:{port}", folder / "data/results")
     keys = {"ROOT_ACCESS_KEY": server.access, "ROOT_SECRET_KEY": server.secret}
-    command = [toolchain.ensure("versitygw")["versitygw"], "--port", f"127.0.0.1:{port}"]
+    program = toolchain.ensure("versitygw")["versitygw"]
+    command: list[str | Path] = [program, "--port", f"127.0.0.1:{port}"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "posix", str(folder / "data")],

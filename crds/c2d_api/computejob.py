@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from c2d_api.computeenvironment import Terms
+from c2d_api.progress import Tally
 from c2d_api.times import parse_time
 
 GROUP = "computetodata.io"
@@ -178,6 +179,7 @@ class Status:
     algorithm_started: datetime | None = None
     loading_attempt: int = 0
     publishing_attempt: int = 0
+    loading: Tally | None = None
     termination: Termination | None = None
     results: Results | None = None
     start_time: datetime | None = None
@@ -328,6 +330,7 @@ def _status(status: Json) -> Status:
         algorithm_started=_time(algorithm.get("startTime")),
         loading_attempt=attempts.get("loading", 0),
         publishing_attempt=attempts.get("publishing", 0),
+        loading=_tally(status.get("loading")),
         termination=(
             Termination(termination["exitCode"], termination["oomKilled"]) if termination else None
         ),
@@ -346,6 +349,14 @@ def _status(status: Json) -> Status:
         completion_time=_time(status.get("completionTime")),
         observed_generation=status.get("observedGeneration", 0),
         ocean=MappingProxyType(dict(status.get("ocean", {}))),
+    )
+
+
+def _tally(loading: Json | None) -> Tally | None:
+    if not loading:
+        return None
+    return Tally(
+        loading["files"], loading["filesTotal"], loading["bytes"], loading.get("bytesTotal")
     )
 
 

@@ -3,9 +3,10 @@
 import argparse
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from bench import alone, whole_job
+from bench import alone, transfers, whole_job
 from bench.figures import Figure, machine, table, write
 from local_stack.console import say
 from results import running_stack
@@ -38,7 +39,18 @@ def _alone() -> list[Figure]:
         return alone.measure(Path(folder) / "cluster")
 
 
-_ROWS: dict[str, Callable[[], list[Figure]]] = {"whole-job": _whole_job, "alone": _alone}
+def _in_folder(row: Callable[[Path], list[Figure]]) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="c2d-bench-") as folder:
+        return row(Path(folder))
+
+
+_ROWS: dict[str, Callable[[], list[Figure]]] = {
+    "whole-job": _whole_job,
+    "alone": _alone,
+    "loading": partial(_in_folder, transfers.loading),
+    "loading-cut": partial(_in_folder, transfers.cut_off),
+    "publishing": partial(_in_folder, transfers.publishing),
+}
 
 if __name__ == "__main__":
     main()

@@ -77,10 +77,19 @@ def ensure_files(daemons: Daemons, address: str, port: int) -> Files:
     folder.mkdir(exist_ok=True)
     scratch = daemons.folder / "nginx"
     scratch.mkdir(exist_ok=True)
+    config = daemons.folder / "nginx.conf"
+    config.write_text(nginx_config(f"{address}:{port}", folder, scratch))
+    nginx: list[str | Path] = ["/usr/sbin/nginx", "-e", "stderr", "-p", scratch, "-c", config]
+    daemons.ensure("files", nginx, files=[config])
+    _wait(daemons, "files", address, port)
+    return Files(folder, f"http://{address}:{port}")
+
+
+def nginx_config(listen: str, folder: Path, scratch: Path) -> str:
+    """Write what nginx needs to serve a folder by HTTP."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = " ".join(f"{kind}_temp_path {scratch / kind};" for kind in kinds)
-    config = daemons.folder / "nginx.conf"
-    config.write_text(f"""\
+    return f"""\
 daemon off;
 user root;
 pid {scratch / "pid"};
@@ -91,20 +100,16 @@ http {{
   sendfile on;
   {paths}
   server {{
-    listen {address}:{port};
+    listen {listen};
     root {folder};
   }}
 }}
-""")
-    nginx: list[str | Path] = ["/usr/sbin/nginx", "-e", "stderr", "-p", scratch, "-c", config]
-    daemons.ensure("files", nginx, files=[config])
-    _wait(daemons, "files", address, port)
-    return Files(folder, f"http://{address}:{port}")
+"""
 
 
 def _wait(daemons: Daemons, name: str, address: str, port: int) -> None:
     wait_until(
-        lambda: _accepts(address, port),
+        lambda: accepts(address, port),
         f"{name} does not listen on {address}:{port}",
         limit=_READY_LIMIT,
         log=daemons.log(name),
@@ -112,7 +117,8 @@ def _wait(daemons: Daemons, name: str, address: str, port: int) -> None:
     )
 
 
-def _accepts(address: str, port: int) -> bool:
+def accepts(address: str, port: int) -> bool:
+    """Say whether somebody listens there."""
     try:
         with socket.create_connection((address, port), timeout=1):
             return True

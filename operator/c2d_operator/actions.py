@@ -9,13 +9,15 @@ from typing import Any
 
 from c2d_api.computeenvironment import Terms
 from c2d_api.computejob import JOB_UID_LABEL, ComputeJob, parse_job
+from c2d_api.progress import latest_tally
 from c2d_operator import pods
 from c2d_operator import status as st
 from c2d_operator.canary import Canary, CanaryError
-from c2d_operator.children import Heard, Refusal, owner_uid, parse_warning, pod_name
+from c2d_operator.children import Heard, Refusal, Told, owner_uid, parse_warning, pod_name
 from c2d_operator.cluster import (
     AlreadyExistsError,
     Cluster,
+    ClusterError,
     ConflictError,
     NotFoundError,
     RefusedError,
@@ -27,6 +29,7 @@ from c2d_operator.steps import (
     Delete,
     DeleteJob,
     LookUp,
+    ReadProgress,
     ReadWarnings,
     Release,
 )
@@ -58,10 +61,8 @@ async def perform(hands: Hands, job: ComputeJob, action: Action) -> bool:
             return await _delete(hands, job, action)
         case Release():
             return await _release(hands, job, action)
-        case LookUp():
-            return await _look_up(hands, job, action)
-        case ReadWarnings():
-            return await _read_warnings(hands, job, action)
+        case LookUp() | ReadWarnings() | ReadProgress():
+            return await _ask(hands, job, action)
         case DeleteJob():
             return await _delete_job(hands, job)
 
@@ -223,6 +224,16 @@ def may_release(job: ComputeJob, uid: str, pod_uid: str) -> bool:
     )
 
 
+async def _ask(hands: Hands, job: ComputeJob, action: LookUp | ReadWarnings | ReadProgress) -> bool:
+    match action:
+        case LookUp():
+            return await _look_up(hands, job, action)
+        case ReadWarnings():
+            return await _read_warnings(hands, job, action)
+        case ReadProgress():
+            return await _read_progress(hands, job, action)
+
+
 async def _look_up(hands: Hands, job: ComputeJob, action: LookUp) -> bool:
     body = await hands.cluster.read(action.kind, job.namespace, action.name)
     if body is not None and body["metadata"]["uid"] == action.uid:
@@ -236,6 +247,16 @@ async def _read_warnings(hands: Hands, job: ComputeJob, action: ReadWarnings) ->
     trouble = parse_warning(await hands.cluster.warnings(job.namespace, action.uid))
     hands.store.hear(job, action.uid, Heard(datetime.now(UTC), trouble))
     return trouble is not None
+
+
+async def _read_progress(hands: Hands, job: ComputeJob, action: ReadProgress) -> bool:
+    """Find out how far a pod has come; whatever keeps its log from us is not the job's trouble."""
+    try:
+        tally = latest_tally(await hands.cluster.end_of_log(job.namespace, action.name))
+    except ClusterError:
+        tally = None
+    hands.store.tell(job, action.uid, Told(datetime.now(UTC), tally))
+    return tally is not None and tally != job.status.loading
 
 
 async def _delete_job(hands: Hands, job: ComputeJob) -> bool:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from c2d_api.computejob import ATTEMPT_LABEL, JOB_LABEL, JOB_UID_LABEL, KIND, PHASE_LABEL
+from c2d_api.progress import Tally
 from c2d_api.times import parse_time
 
 Json = Mapping[str, Any]
@@ -61,6 +62,14 @@ class Heard:
 
     at: datetime
     trouble: Trouble | None
+
+
+@dataclass(frozen=True)
+class Told:
+    """How far a pod said that it has come when its log was read; None where it did not say."""
+
+    at: datetime
+    tally: Tally | None
 
 
 @dataclass(frozen=True)
@@ -125,13 +134,14 @@ class Refusal:
 class Findings:
     """What live reads and refused creations told about a job's children.
 
-    `absent` and `heard` go by uid, `foreign` and `refused` by name.
+    `absent`, `heard` and `told` go by uid, `foreign` and `refused` by name.
     """
 
     absent: frozenset[str] = frozenset()
     foreign: frozenset[str] = frozenset()
     refused: Mapping[str, Refusal] = field(default_factory=lambda: MappingProxyType({}))
     heard: Mapping[str, Heard] = field(default_factory=lambda: MappingProxyType({}))
+    told: Mapping[str, Told] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)

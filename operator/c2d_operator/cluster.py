@@ -6,10 +6,11 @@ the API server answers becomes one of the errors below, in words that can be sho
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
@@ -17,8 +18,10 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from kubernetes.aio.dynamic import DynamicClient
 
 Json = dict[str, Any]
+Answer = TypeVar("Answer")
 
 PAGE = 500
+LOG_LINES, LOG_BYTES, LOG_SECONDS = 20, 16 * 1024, 3.0
 _MERGE_PATCH = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
@@ -161,6 +164,15 @@ class Cluster:
         page = await self._request("GET", KINDS["Event"].path(namespace), query=query)
         return list(page["items"])
 
+    async def end_of_log(self, namespace: str, pod: str) -> str:
+        """Read the last lines of a pod's log, at once and no more than `LOG_BYTES` of them.
+
+        The node answers, not the API server alone; it is not waited for long.
+        """
+        query = [("tailLines", str(LOG_LINES)), ("limitBytes", str(LOG_BYTES))]
+        path = KINDS["Pod"].path(namespace, pod, "log")
+        return await self._answer("GET", path, _log, query=query, at_most=LOG_SECONDS)
+
     async def create(self, kind: str, namespace: str, manifest: Json) -> Json:
         """Create an object."""
         return await self._request("POST", KINDS[kind].path(namespace), manifest)
@@ -214,8 +226,23 @@ class Cluster:
         query: list[tuple[str, str]] | None = None,
         content_type: str | None = None,
     ) -> Json:
+        return await self._answer(
+            method, path, _json, body=body, query=query, content_type=content_type
+        )
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[aiohttp.ClientResponse], Awaitable[Answer]],
+        *,
+        body: object = None,
+        query: list[tuple[str, str]] | None = None,
+        content_type: str | None = None,
+        at_most: float = math.inf,
+    ) -> Answer:
         await self._bucket.wait()
-        limit, resource = self._timeout, _resource(path)
+        limit, resource = min(self._timeout, at_most), _resource(path)
         if self._fence is not None and method != "GET":
             limit = min(limit, self._fence())
             if limit <= 0:
@@ -231,7 +258,7 @@ class Cluster:
                     serialize=False,
                     _request_timeout=aiohttp.ClientTimeout(total=limit),
                 )
-                answer: Json = await response.json()
+                answer = await read(response)
         except ApiException as error:
             self._count(method, resource, error.status or 0)
             raise _translated(error, method) from None
@@ -241,6 +268,22 @@ class Cluster:
             raise UnavailableError(f"the API server did not answer: {words}") from error
         self._count(method, resource, response.status)
         return answer
+
+
+async def _json(response: aiohttp.ClientResponse) -> Json:
+    answer: Json = await response.json()
+    return answer
+
+
+async def _log(response: aiohttp.ClientResponse) -> str:
+    """Read what was asked for, and no more where more comes."""
+    text = bytearray()
+    async for chunk in response.content.iter_chunked(LOG_BYTES):
+        text += chunk
+        if len(text) > LOG_BYTES:
+            response.close()
+            break
+    return text[:LOG_BYTES].decode(errors="replace")
 
 
 def _resource(path: str) -> str:

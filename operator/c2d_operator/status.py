@@ -327,6 +327,13 @@ def as_dict(job: ComputeJob, status: Status) -> dict[str, Any]:
 
 def _run_dict(status: Status) -> dict[str, Any]:
     body: dict[str, Any] = {}
+    if status.loading:
+        body["loading"] = {
+            "files": status.loading.files,
+            "filesTotal": status.loading.files_total,
+            "bytes": status.loading.bytes,
+            "bytesTotal": status.loading.bytes_total,  # None takes away what was known before
+        }
     if status.algorithm_uid:
         body["algorithm"] = {"podUID": status.algorithm_uid}
         if status.algorithm_started:

@@ -77,11 +77,21 @@ class ReadWarnings:
 
 
 @dataclass(frozen=True)
+class ReadProgress:
+    """Read in the end of a pod's log how far it has come; not to learn it is no trouble."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class DeleteJob:
     """Delete the ComputeJob, whose time to live is over."""
 
 
-Action = CreateClaim | CreatePod | Delete | Release | LookUp | ReadWarnings | DeleteJob
+Action = (
+    CreateClaim | CreatePod | Delete | Release | LookUp | ReadWarnings | ReadProgress | DeleteJob
+)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from c2d_operator.children import (
     Heard,
     Pod,
     Refusal,
+    Told,
     parse_claim,
     parse_pod,
     with_warning,
@@ -131,6 +132,11 @@ class Store:
         known = self._findings.get(job.uid, Findings())
         told = MappingProxyType({**known.heard, uid: heard})
         self._findings[job.uid] = replace(known, heard=told)
+
+    def tell(self, job: ComputeJob, uid: str, told: Told) -> None:
+        """Note how far a pod said that it has come; what was said before is of no use."""
+        known = self._findings.get(job.uid, Findings())
+        self._findings[job.uid] = replace(known, told=MappingProxyType({uid: told}))
 
     def held(self, kind: str, namespace: str) -> dict[str, tuple[str, int]]:
         """Map the uid of every object of a kind in a namespace to its name and version."""

@@ -17,6 +17,13 @@ from c2d_pods.content import (
 )
 from c2d_pods.resuming import Kept, Receive, Version
 
+Announce = Callable[[int | None], None]
+"""Is told how many bytes a file will have in all; None where its server does not say."""
+
+
+def nobody_asks(length: int | None) -> None:
+    """Take note of a length that nobody wants to know."""
+
 
 class Space:
     """The volume's room as files share it that arrive at once.
@@ -48,10 +55,16 @@ class Arrival:
     """One file on its way: its bytes until now, their sha256, and which version they are of."""
 
     def __init__(
-        self, source: Source, target: BinaryIO, count: Callable[[int], None], space: Space
+        self,
+        source: Source,
+        target: BinaryIO,
+        count: Callable[[int], None],
+        space: Space,
+        announce: Announce = nobody_asks,
     ) -> None:
         """Begin with nothing; `count` is told of bytes that come, and of those given up."""
         self.size = 0
+        self._announce = announce
         self._source, self._target, self._count, self._space = source, target, count, space
         self._digest = hashlib.sha256()
         self._version: Version | None = None
@@ -78,6 +91,7 @@ class Arrival:
         self._version, self._end = receive.version, receive.end
         total = receive.version.total
         self._expected = receive.end if total is None else total
+        self._announce(total)
         if self._expected is not None:
             judge_length(self._expected, self._source)
             self._space.reserve(self._target, self._expected - self.size)

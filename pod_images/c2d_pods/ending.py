@@ -1,18 +1,18 @@
 """How a pod of ours begins and ends: logs, signals, the report, and errors nobody foresaw."""
 
-import json
 import logging
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from c2d_api.exits import PodExit, Report
+from c2d_api.progress import Tally
 
 ACCIDENT = 70
 PROGRESS_SECONDS = 2.0
@@ -28,7 +28,7 @@ class PodError(Exception):
 
 
 class Progress:
-    """How many files and bytes are done, told as JSON lines at a bounded rate."""
+    """How many files and bytes are done, and of how many, told as lines at a bounded rate."""
 
     def __init__(self, of: int, every: float = PROGRESS_SECONDS) -> None:
         """Begin with nothing done of so many files."""
@@ -37,6 +37,20 @@ class Progress:
         self.bytes = 0
         self._every = every
         self._next = 0.0
+        self._lengths: dict[Hashable, int] = {}
+        self._told: Tally | None = None
+
+    @property
+    def of_bytes(self) -> int | None:
+        """Tell how long the files are together; None until the length of each is known."""
+        return sum(self._lengths.values()) if len(self._lengths) == self.of else None
+
+    def expect(self, file: Hashable, length: int | None) -> None:
+        """Take note of how long a file will be; None takes back what was said of it before."""
+        if length is None:
+            self._lengths.pop(file, None)
+        else:
+            self._lengths[file] = length
 
     def add(self, count: int) -> None:
         """Count bytes; a negative number takes back those of an attempt that failed."""
@@ -51,11 +65,19 @@ class Progress:
             self.tell()
 
     def tell(self) -> None:
-        """Write a line for the operator, which follows the pod's log."""
+        """Write a line for the operator, which reads the end of the pod's log."""
         self._next = time.monotonic() + self._every
-        line = {"files": self.files, "of": self.of, "bytes": self.bytes}
-        sys.stdout.write(json.dumps({"progress": line}) + "\n")
+        self._told = self._tally()
+        sys.stdout.write(self._told.encode() + "\n")
         sys.stdout.flush()
+
+    def tell_news(self) -> None:
+        """Write a line if something has changed since the last one."""
+        if self._tally() != self._told:
+            self.tell()
+
+    def _tally(self) -> Tally:
+        return Tally(self.files, self.of, self.bytes, self.of_bytes)
 
 
 def log_to(path: Path) -> None:

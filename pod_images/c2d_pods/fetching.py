@@ -8,13 +8,14 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from c2d_api.asset_request import AssetRequest, FileOnRequest, FileRequest, Provided
 from c2d_api.exits import PodExit
 from c2d_api.tasks import LoaderTask
 from c2d_pods.content import TransientError
-from c2d_pods.ending import PodError, Progress
+from c2d_pods.ending import PROGRESS_SECONDS, PodError, Progress
 from c2d_pods.patience import Patience
 from c2d_pods.placement import Item
 from c2d_pods.placing import arriving
@@ -81,6 +82,7 @@ class Fetching:
             PodError: One of them could not be had, which ended the others.
         """
         left = iter(enumerate(wanted))
+        teller = asyncio.create_task(self._tell())
         try:
             async with asyncio.TaskGroup() as lanes:
                 for _ in range(min(LANES, len(wanted))):
@@ -88,6 +90,14 @@ class Fetching:
         except ExceptionGroup as group:
             # What nobody foresaw keeps its type and place, which is all that is told of it.
             raise (decisive(self._failures) or group.exceptions[0]) from None
+        finally:
+            teller.cancel()
+
+    async def _tell(self) -> None:
+        """Tell what came last, also where nothing comes after it that would let it be told."""
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            self._progress.tell_news()
 
     async def _lane(self, left: Iterator[tuple[int, Item]]) -> None:
         async with Downloads(
@@ -96,7 +106,8 @@ class Fetching:
             for position, item in left:
                 try:
                     with arriving(self._data, item, self._progress) as target:
-                        await downloads.fetch(item.file, target, self._progress.add)
+                        announce = partial(self._progress.expect, item.path)
+                        await downloads.fetch(item.file, target, self._progress.add, announce)
                 except PodError as error:
                     self._failures.append(Failure(position, error))
                     raise

@@ -65,6 +65,7 @@ def arriving(data: Path, item: Item, progress: Progress) -> Iterator[BinaryIO]:
         raise PodError(f"{item.label}: {error}", PodExit.TRY_AGAIN) from None
     except TransferError as error:
         raise PodError(f"{item.label}: {error}", item.failure) from None
+    progress.expect(item.path, size)
     progress.done()
     log.info("%s: %s bytes", item.label, size)
 

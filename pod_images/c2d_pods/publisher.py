@@ -182,6 +182,8 @@ class Publication:
         """Upload what was found; the first failure ends all other uploads."""
         found = harvest(self._data, self._limits, self._left_out)
         progress = Progress(of=len(found))
+        for file in found:
+            progress.expect(file, file.size)
         try:
             async with asyncio.TaskGroup() as uploads:
                 for file, name, kind in published(found):
@@ -215,8 +217,10 @@ class Publication:
         except OSError as error:
             self._room.give_back(file.size)
             progress.of -= 1
+            progress.expect(file, None)
             self._left_out.add_unreadable(file.name, error)
             return
+        progress.expect(file, content.size)
         self._files.append(ResultFile(name, kind, content.size, content.sha256, key))
         uploads.create_task(self._finish(key, body, file.size, progress))
 

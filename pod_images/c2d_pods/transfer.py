@@ -35,7 +35,7 @@ from c2d_api.asset_request import (
 from c2d_api.computeenvironment import Address
 from c2d_api.computejob import File
 from c2d_api.guard import is_allowed
-from c2d_pods.arrival import Arrival, Space
+from c2d_pods.arrival import Announce, Arrival, Space, nobody_asks
 from c2d_pods.content import PermanentError, Source, TransferError, TransientError
 from c2d_pods.patience import Pace, Patience, Tried, asked_pause
 from c2d_pods.resuming import (
@@ -191,9 +191,16 @@ class Downloads:
         """Close the session."""
         await self._session.close()
 
-    async def fetch(self, source: Source, target: BinaryIO, count: Callable[[int], None]) -> None:
+    async def fetch(
+        self,
+        source: Source,
+        target: BinaryIO,
+        count: Callable[[int], None],
+        announce: Announce = nobody_asks,
+    ) -> None:
         """Write the file's content to `target`, counting bytes as they come.
 
+        `announce` is told how long the file will be, as often as a server says it or does not.
         Waits out what may pass: a lost connection, a busy server, a body cut short. What has come
         is kept where the server can tell that the rest is of the same file.
 
@@ -201,7 +208,7 @@ class Downloads:
             PermanentError: The file will not be had.
             TransientError: It was not had by the last attempt either.
         """
-        arrival = Arrival(source, target, count, self._shared.space)
+        arrival = Arrival(source, target, count, self._shared.space, announce)
 
         async def attempt() -> None:
             await self._attempt(source, arrival)

@@ -7,6 +7,7 @@ import pytest
 
 import examples
 from c2d_api.computejob import ComputeJob, Container, File, Order, Resources, Results, parse_job
+from c2d_api.progress import Tally
 
 NOON = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 METADATA = {
@@ -157,6 +158,7 @@ def test_every_field_of_a_status_is_read() -> None:
         NOON,
     )
     assert (status.loading_attempt, status.publishing_attempt) == (1, 2)
+    assert status.loading == Tally(1, 2, 30, 40)
     assert status.termination is not None
     assert (status.termination.exit_code, status.termination.oom_killed) == (3, True)
     assert (status.start_time, status.resume_time, status.completion_time) == (NOON, NOON, NOON)

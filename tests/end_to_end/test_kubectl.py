@@ -48,8 +48,8 @@ def test_the_table_tells_how_jobs_are(run: Run) -> None:
     assert bad[:5] == [run.named("bad"), "Failed", "AlgorithmFailed", tests, "1"]
     assert re.fullmatch(r"\d+[sm]\d*s?", good[5])
     wide = run.kubectl("get", "cjob", run.named("bad"), "--output=wide").splitlines()
-    assert wide[0].split()[6:] == ["EXIT", "STARTED", "COMPLETED", "CONSUMER"]
-    assert wide[1].split()[6] == "4"
+    assert wide[0].split()[6:] == ["EXIT", "LOADED", "STARTED", "COMPLETED", "CONSUMER"]
+    assert wide[1].split()[6:8] == ["4", str(len("# nothing"))]
 
 
 def test_the_table_of_environments_tells_whether_they_take_jobs(run: Run) -> None:

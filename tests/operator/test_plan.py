@@ -10,6 +10,7 @@ import pytest
 from c2d_api.computeenvironment import parse_environment
 from c2d_api.computejob import ComputeJob, Status, parse_job
 from c2d_api.exits import LauncherExit, PodExit, Report
+from c2d_api.progress import Tally
 from c2d_operator import status as st
 from c2d_operator.admission import terms
 from c2d_operator.children import (
@@ -21,6 +22,7 @@ from c2d_operator.children import (
     Phase,
     Pod,
     Refusal,
+    Told,
     Trouble,
 )
 from c2d_operator.phases.loading import MAX_ATTEMPTS
@@ -33,6 +35,7 @@ from c2d_operator.steps import (
     DeleteJob,
     Facts,
     LookUp,
+    ReadProgress,
     ReadWarnings,
     Release,
     Step,
@@ -959,7 +962,7 @@ HEARD = Heard(START + timedelta(seconds=10), STALLED)
         pytest.param(replace(LOADER, trouble=PULL), None, 10, False, 600, id="unless it is known"),
         pytest.param(replace(LOADER, trouble=STALLED), HEARD, 39, False, 40, id="not too often"),
         pytest.param(replace(LOADER, trouble=STALLED), HEARD, 40, True, 70, id="but again"),
-        pytest.param(replace(LOADER, started=START), None, 99, False, 600, id="not once it runs"),
+        pytest.param(replace(LOADER, started=START), None, 99, False, 104, id="not once it runs"),
     ],
 )
 def test_what_only_events_tell_is_asked_for(
@@ -975,6 +978,93 @@ def test_what_only_events_tell_is_asked_for(
 def test_a_claim_that_is_not_bound_is_asked_after_too() -> None:
     step = decide(st.VOLUMES_READY, replace(LOADER, trouble=PULL), GATED, claim=UNBOUND, after=10)
     assert step.actions == (ReadWarnings("sum-workspace", "claim-uid"),)
+
+
+# Progress of loading
+
+
+READ = ReadProgress(LOADER_NAME, "loader-uid-0")
+RUNNING_LOADER = replace(LOADER, scheduled=START, started=START)
+HALF = Tally(1, 2, 15, 30)
+
+
+def said(tally: Tally | None, at: float = 7) -> Findings:
+    """Describe what was read of the loader's log some seconds after its start."""
+    told = Told(START + timedelta(seconds=at), tally)
+    return Findings(told=MappingProxyType({"loader-uid-0": told}))
+
+
+@pytest.mark.parametrize(
+    ("loader", "findings", "after", "asked", "wake"),
+    [
+        pytest.param(RUNNING_LOADER, NOTHING_FOUND, 4.9, False, 5, id="not of a short load"),
+        pytest.param(RUNNING_LOADER, NOTHING_FOUND, 5, True, 10, id="after five seconds"),
+        pytest.param(RUNNING_LOADER, said(HALF), 11.9, False, 12, id="not too often"),
+        pytest.param(RUNNING_LOADER, said(HALF), 12, True, 17, id="but again"),
+        pytest.param(RUNNING_LOADER, said(None), 36, False, 37, id="seldom where it says nothing"),
+        pytest.param(RUNNING_LOADER, said(None), 37, True, 42, id="but again even then"),
+        pytest.param(LOADER, NOTHING_FOUND, 9, False, 10, id="not before it runs"),
+        pytest.param(
+            replace(RUNNING_LOADER, delete_requested=START), NOTHING_FOUND, 9, False, 19,
+            id="not of one that is going",
+        ),
+        pytest.param(
+            RUNNING_LOADER, Findings(told=MappingProxyType({"other": Told(START, HALF)})), 5, True,
+            10, id="whatever another one said",
+        ),
+    ],
+)  # fmt: skip
+def test_a_loader_that_takes_its_time_is_asked_how_far_it_is(
+    loader: Pod, findings: Findings, after: float, asked: bool, wake: float
+) -> None:
+    step = decide(st.ASSETS_LOADED, loader, GATED, after=after, findings=findings)
+    assert (READ in step.actions) == asked
+    assert step.wake == START + timedelta(seconds=wake)
+
+
+def test_what_the_loader_says_is_recorded_once() -> None:
+    step = decide(st.ASSETS_LOADED, RUNNING_LOADER, GATED, findings=said(HALF), after=8)
+    assert step.status.loading == HALF
+    known = {"loading": HALF}
+    again = decide(
+        st.ASSETS_LOADED, RUNNING_LOADER, GATED, findings=said(HALF), after=8, status=known
+    )
+    before = job_at(st.ASSETS_LOADED).status
+    assert again.status == replace(before, loading=HALF)
+
+
+def test_what_is_known_stays_where_the_loader_says_nothing() -> None:
+    step = decide(
+        st.ASSETS_LOADED, RUNNING_LOADER, GATED, findings=said(None), status={"loading": HALF}
+    )
+    assert step.status.loading == HALF
+
+
+def test_the_report_settles_how_much_was_loaded() -> None:
+    done = replace(RUNNING_LOADER, ended=ended(0, message=LOADED))
+    step = decide(st.ASSETS_LOADED, done, GATED, findings=said(HALF))
+    assert st.is_true(step.status, st.ASSETS_LOADED)
+    assert step.status.loading == Tally(2, 2, 30, 30)
+
+
+def test_a_load_that_takes_too_long_says_how_far_it_came() -> None:
+    step = decide(st.ASSETS_LOADED, RUNNING_LOADER, GATED, findings=said(HALF), after=600)
+    assert failure(step) == (st.ASSETS_LOADED, Reason.DATA_PROVISIONING_FAILED)
+    condition = step.status.condition(st.ASSETS_LOADED)
+    assert condition is not None
+    assert condition.message == "the assets were not loaded within 600 s: 1 of 2 files, 15 bytes"
+
+
+def test_a_total_that_is_not_known_any_more_is_taken_away() -> None:
+    """The status is merged into what is there, where what is left out would stay."""
+    job = job_at(st.ASSETS_LOADED)
+    step = decide(st.ASSETS_LOADED, RUNNING_LOADER, GATED, findings=said(Tally(0, 2, 15)))
+    loading = st.as_dict(job, step.status)["loading"]
+    assert loading == {"files": 0, "filesTotal": 2, "bytes": 15, "bytesTotal": None}
+    body = {**job_manifest(), "status": {"loading": {**loading, "bytesTotal": 7}}}
+    meta = {"uid": "u", "resourceVersion": "1", "creationTimestamp": START.isoformat()}
+    parsed = parse_job({**body, "metadata": {**body["metadata"], **meta}})
+    assert parsed.status.loading == Tally(0, 2, 15, 7)
 
 
 # Stop, suspension, end

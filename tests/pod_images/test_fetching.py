@@ -71,8 +71,34 @@ async def test_a_few_files_are_fetched_at_once(loader: Pod, site: Site) -> None:
         assert (loader.data / "inputs/a" / path[1:]).read_bytes() == path.encode() * 1000
     size = sum(len(path) for path in paths) * 1000 + len("code")
     told = json.loads(ended.output.splitlines()[-1])["progress"]
-    assert told == {"files": len(paths) + 1, "of": len(paths) + 1, "bytes": size}
+    assert told == {"files": len(paths) + 1, "of": len(paths) + 1, "bytes": size, "ofBytes": size}
     assert (ended.report["count"], ended.report["totalBytes"]) == (len(paths) + 1, size)
+
+
+async def test_what_came_last_is_told_though_nothing_follows(loader: Pod, site: Site) -> None:
+    released = asyncio.Event()
+
+    async def stall(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = 3000
+        await response.prepare(request)
+        await response.write(bytes(1000))
+        await released.wait()
+        await response.write(bytes(2000))
+        return response
+
+    site.answers["/f"] = stall
+    process = await loader.start(task(site, File(url=site.url("/f"))))
+    assert process.stdout
+    wanted = {"files": 1, "of": 2, "bytes": 1000 + len("code"), "ofBytes": 3000 + len("code")}
+    async with asyncio.timeout(30):
+        while (line := await process.stdout.readline()) and line.startswith(b'{"progress"'):
+            if json.loads(line)["progress"] == wanted:
+                break
+        released.set()
+        await process.communicate()
+    assert json.loads(line)["progress"] == wanted
+    assert process.returncode == PodExit.DONE
 
 
 async def test_a_file_that_will_not_be_had_ends_the_others(loader: Pod, site: Site) -> None:

@@ -185,8 +185,10 @@ async def test_large_files_take_little_memory_and_show_progress(
     assert lines[-1]["progress"] == {
         "files": files + 1,
         "of": files + 1,
-        "bytes": len(piece) * pieces * files + len("print('hello')"),
+        "bytes": (length := len(piece) * pieces * files + len("print('hello')")),
+        "ofBytes": length,
     }
+    assert {line["progress"]["ofBytes"] for line in lines} <= {None, length}
     assert peak < 64 * 2**20
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from c2d_api.computejob import Status
 from c2d_api.exits import PodExit, Report, decode_report
+from c2d_api.progress import Tally
 from c2d_operator import status as st
 from c2d_operator.children import Ended, Phase, Pod, pod_name
 from c2d_operator.status import Reason
@@ -13,6 +14,7 @@ from c2d_operator.steps import (
     Action,
     CreatePod,
     Facts,
+    ReadProgress,
     Step,
     delete,
     earliest,
@@ -25,6 +27,8 @@ from c2d_operator.steps import (
 
 MAX_ATTEMPTS = 5
 REFUSAL_PAUSE = timedelta(seconds=5)
+PROGRESS_PAUSE = timedelta(seconds=5)
+SILENCE_PAUSE = timedelta(seconds=30)
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 300.0
 _FAILURES = {
@@ -42,6 +46,7 @@ def advance(facts: Facts) -> Step:
         return suspend(facts, st.ASSETS_LOADED)
     facts = resume(facts, st.ASSETS_LOADED, Reason.LOADING)
     facts = tell(facts, st.ASSETS_LOADED)
+    facts = _told(facts)
     loader = facts.children.pod("loading", facts.status.loading_attempt)
     if loader is not None and loader.ended is not None:
         return _ended(facts, loader.ended)
@@ -50,20 +55,46 @@ def advance(facts: Facts) -> Step:
         return fail(facts, Reason.DATA_PROVISIONING_FAILED, _too_late(facts, loader))
     step = create_pods(facts, st.VOLUMES_READY)
     look = look_for_workspace(facts)
-    return Step(step.status, (*step.actions, *look), earliest(step.wake, deadline))
+    read, due = _follow(facts, loader)
+    return Step(step.status, (*step.actions, *look, *read), earliest(step.wake, deadline, due))
 
 
 def _too_late(facts: Facts, loader: Pod | None) -> str:
     text = f"the assets were not loaded within {facts.terms.deadlines.loading} s"
     if loader is not None and loader.trouble:
         return f"{text}: {loader.trouble.reason}: {loader.trouble.message}"
+    tally = facts.status.loading
+    if tally is not None:
+        return f"{text}: {tally.files} of {tally.files_total} files, {tally.bytes} bytes"
     return text
+
+
+def _told(facts: Facts) -> Facts:
+    """Record how far the loader said that it has come."""
+    loader = facts.children.pod("loading", facts.status.loading_attempt)
+    told = facts.children.findings.told.get(loader.uid) if loader else None
+    if told is None or told.tally is None:
+        return facts
+    return facts.with_status(replace(facts.status, loading=told.tally))
+
+
+def _follow(facts: Facts, loader: Pod | None) -> tuple[tuple[ReadProgress, ...], datetime | None]:
+    """Ask a loader that takes its time how far it has come, and tell when to ask again."""
+    if loader is None or loader.started is None or loader.deleting:
+        return (), None
+    told = facts.children.findings.told.get(loader.uid)
+    due = loader.started + PROGRESS_PAUSE
+    if told is not None:
+        due = max(due, told.at + (PROGRESS_PAUSE if told.tally else SILENCE_PAUSE))
+    if facts.now < due:
+        return (), due
+    return (ReadProgress(loader.name, loader.uid),), facts.now + PROGRESS_PAUSE
 
 
 def _ended(facts: Facts, ended: Ended) -> Step:
     report = decode_report(ended.message)
     if ended.code == PodExit.DONE:
-        return _loaded(facts, counted(report))
+        return _loaded(facts, report)
     for code, reason in _FAILURES.items():
         if ended.code == code:
             return fail(facts, reason, report.message or f"the loader ended with code {code}")
@@ -88,7 +119,7 @@ def describe(ended: Ended, who: str) -> str:
     return f"{who} ended with code {ended.code} ({ended.reason})"
 
 
-def _loaded(facts: Facts, message: str) -> Step:
+def _loaded(facts: Facts, report: Report) -> Step:
     pod = facts.children.algorithm
     uid = facts.status.algorithm_uid
     if uid is None and pod is not None and not pod.deleting:
@@ -101,9 +132,10 @@ def _loaded(facts: Facts, message: str) -> Step:
             )
         step = create_pods(facts, st.VOLUMES_READY)
         return Step(step.status, step.actions, earliest(step.wake, deadline))
-    facts = facts.record(st.ASSETS_LOADED, "True", Reason.LOADED, message)
+    facts = facts.record(st.ASSETS_LOADED, "True", Reason.LOADED, counted(report))
     facts = facts.waiting(st.ALGORITHM_COMPLETED, Reason.STARTING)
-    return Step(replace(facts.status, algorithm_uid=uid))
+    whole = Tally(report.count, report.count, report.total_bytes, report.total_bytes)
+    return Step(replace(facts.status, algorithm_uid=uid, loading=whole))
 
 
 def with_claim(status: Status, uid: str) -> Status:
