@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 KUBERNETES_VERSION = "1.36.3"
+AGNHOST_VERSION = "2.63.0"  # as upstream's end-to-end tests of that version ask for
 ETCD_VERSION = "3.6.8"
 COREDNS_VERSION = "1.15.0"
 LOCAL_PATH_VERSION = "0.0.30"
