@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-FOCUS = "Netpol"
+_ABOUT = "Netpol"
 _PASSED = "passed"
 _NOT_RUN = ("skipped", "pending")
 
@@ -59,11 +59,20 @@ def skipped() -> str:
     return "|".join(re.escape(part) for part in NOT_OURS)
 
 
-def read_report(suites: Sequence[Mapping[str, Any]]) -> list[Spec]:
+def focused(part: str) -> str:
+    """Write the expression that finds the specs of NetworkPolicy, or a part of them."""
+    return f"{_ABOUT}.*{part}"
+
+
+def read_report(suites: Sequence[Mapping[str, Any]], part: str = "") -> list[Spec]:
     """Read Ginkgo's report, without the specs that are about something else."""
     entries = [entry for suite in suites for entry in suite.get("SpecReports") or ()]
     specs = [(entry, _spec(entry)) for entry in entries]
-    return [spec for entry, spec in specs if FOCUS in spec.name or _is_broken_step(entry)]
+    return [
+        spec
+        for entry, spec in specs
+        if re.search(focused(part), spec.name) or _is_broken_step(entry)
+    ]
 
 
 def judged(specs: Iterable[Spec]) -> Verdict:

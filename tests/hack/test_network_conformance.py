@@ -67,6 +67,12 @@ def test_the_summary_names_what_failed_and_what_was_not_run() -> None:
     assert "SCTP" in lines[4]
 
 
+def test_a_part_of_the_specs_is_judged_alone() -> None:
+    entries = [entry(OURS, "passed"), entry(OURS.replace("deny", "allow"), "skipped")]
+    assert judged(read_report([{"SpecReports": entries}], "deny")).is_good
+    assert not is_good(*entries)
+
+
 def test_what_is_left_out_is_found_by_name() -> None:
     assert re.search(skipped(), SCTP)
     assert not re.search(skipped(), OURS)
