@@ -10,7 +10,7 @@ STACK_ENV := .local/stack.env
 
 .PHONY: help
 help: ## Show the targets.
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@echo "installing the Python tools into $(VENV)"
@@ -46,6 +46,10 @@ results: $(STAMP) ## Fetch the results of a job: make results JOB=name [INTO=fol
 .PHONY: bench
 bench: $(STAMP) up ## Measure the figures of docs/explanation/figures.md [ROWS=...] [WRITE=1].
 	@PYTHONPATH=hack:tests $(VENV)/bin/python -m bench $(ROWS) $(if $(WRITE),--write)
+
+.PHONY: network-conformance
+network-conformance: $(STAMP) up ## Run upstream's specs of NetworkPolicy on the local stack.
+	@PYTHONPATH=hack $(VENV)/bin/python -m network_conformance $(if $(FOCUS),--focus '$(FOCUS)')
 
 .PHONY: check
 check: $(STAMP) ## Lint, types, import rules and unit tests: under a minute.

@@ -135,9 +135,9 @@ def test_every_file_and_function_that_is_named_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_make_target_and_setting_that_is_named_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     code = "\n".join([*spans(prose(page)), *(c for _, c in _FENCE.findall(page.read_text()))])
-    assert set(re.findall(r"^make ([a-z]+)", code, re.MULTILINE)) <= targets
+    assert set(re.findall(r"^make ([a-z-]+)", code, re.MULTILINE)) <= targets
     known = set(settings_read()) | set(provider_settings_read())
     assert set(re.findall(r"C2D_[A-Z_]+", page.read_text())) <= known
 

@@ -178,7 +178,8 @@ def _ensure_policy_agent(daemons: Daemons, authority: Authority) -> None:
     command: list[str | Path] = [
         *(sys.executable, "-m", "network_policy", f"--server={SERVER}"),
         *(f"--authority={authority.certificate}", f"--certificate={certificate}", f"--key={key}"),
-        *(f"--socket={_policy_socket(daemons.folder)}", f"--range={settings.POD_RANGE}"),
+        f"--socket={_policy_socket(daemons.folder)}",
+        *(f"--range={one}" for one in _pod_ranges()),
     ]
     sources = sorted((settings.REPOSITORY / "hack/network_policy").glob("*.py"))
     environment = {"PYTHONPATH": str(settings.REPOSITORY / "hack")}
@@ -190,14 +191,22 @@ def _policy_socket(folder: Path) -> Path:
 
 
 def _cni(folder: Path) -> dict[str, object]:
+    ranges = _pod_ranges()
     addresses = {
         "type": "host-local",
-        "ranges": [[{"subnet": settings.POD_RANGE}]],
-        "routes": [{"dst": "0.0.0.0/0"}],
+        "ranges": [[{"subnet": one}] for one in ranges],
+        "routes": [{"dst": "::/0" if ":" in one else "0.0.0.0/0"} for one in ranges],
     }
+    before: list[dict[str, object]] = [{"type": "network-policy"}] if len(ranges) > 1 else []
     plugin = {"type": "ptp", "ipMasq": False, "ipam": addresses}
     enforcer = {"type": "network-policy", "socket": str(_policy_socket(folder))}
-    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [plugin, enforcer]}
+    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [*before, plugin, enforcer]}
+
+
+def _pod_ranges() -> list[str]:
+    """List the pods' ranges: one of each family that the machine has."""
+    has_both = Path("/proc/sys/net/ipv6").exists()
+    return [settings.POD_RANGE, *([settings.POD_RANGE_6] if has_both else [])]
 
 
 def _kubelet(folder: Path, authority: Authority) -> dict[str, object]:

@@ -42,7 +42,10 @@ mkdir -p /run/lock /var/log/pods
 hostname {name}
 ip link set lo up
 sysctl -qw net.ipv4.ip_forward=1
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 || true
+if [ -e /proc/sys/net/ipv6 ]; then
+  sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0
+  sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
+fi
 """
 
 

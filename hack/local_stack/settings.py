@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 KUBERNETES_VERSION = "1.36.3"
+AGNHOST_VERSION = "2.63.0"  # as upstream's end-to-end tests of that version ask for
 ETCD_VERSION = "3.6.8"
 COREDNS_VERSION = "1.15.0"
 LOCAL_PATH_VERSION = "0.0.30"
@@ -24,6 +25,7 @@ HOST_ADDRESS = "10.89.0.1"
 NODE_ADDRESS = "10.89.0.2"
 LINK_PREFIX_LENGTH = 24
 POD_RANGE = "10.88.0.0/16"
+POD_RANGE_6 = "fd00:10:88::/64"  # where the machine has IPv6
 SERVICE_RANGE = "10.96.0.0/16"
 KUBERNETES_ADDRESS = "10.96.0.1"
 DNS_ADDRESS = "10.96.0.10"

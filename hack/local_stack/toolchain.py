@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ _KUBERNETES_PROGRAMS = (
     "kubectl",
 )
 _STAGING = re.compile(r"^\s*(k8s\.io/[a-z0-9-]+) => \./staging/", re.MULTILINE)
-_BUILD_MINUTES = {"kubernetes": 6, "kubo": 2}
+_BUILD_MINUTES = {"kubernetes": 6, "kubo": 2, "network-conformance": 4}
 _NEEDED = {
     "go": "Go is needed to build the cluster's programs: install it (https://go.dev/dl)",
     "npm": "npm is needed to install the chain's program: install Node.js (https://nodejs.org)",
@@ -42,6 +42,8 @@ _NEEDED = {
 }
 _CHAIN = settings.REPOSITORY / "hack/chain"
 _PLUGIN = settings.REPOSITORY / "hack/network_policy/plugin"
+_CONFORMANCE = settings.REPOSITORY / "hack/network_conformance/suite"
+_AGNHOST = "k8s.io/kubernetes/test/images/agnhost"
 _ARWEAVE = settings.REPOSITORY / "hack/arweave"
 
 
@@ -146,26 +148,40 @@ def go_environment() -> dict[str, str]:
 
 
 def _build_kubernetes(workshop: Workshop) -> None:
-    """Build from a module of our own, since `go install` refuses a module that has replacements."""
     version = settings.KUBERNETES_VERSION
     major, minor, _ = version.split(".")
-    described = json.loads(workshop.go("mod", "download", "-json", f"k8s.io/kubernetes@v{version}"))
-    staged = sorted(set(_STAGING.findall(Path(described["GoMod"]).read_text())))
-    lines = ["module cluster", "go 1.26.0", f"require k8s.io/kubernetes v{version}"]
-    lines += [f"replace {module} => {module} v0{version.removeprefix(major)}" for module in staged]
     packages = [f"k8s.io/kubernetes/cmd/{program}" for program in _KUBERNETES_PROGRAMS]
-    imports = [f'import _ "{package}"' for package in packages]
-    (workshop.source / "go.mod").write_text("\n".join(lines) + "\n")
-    (workshop.source / "tools.go").write_text(
-        "\n".join(["//go:build tools", "", "package tools", "", *imports]) + "\n"
-    )
-    workshop.go("mod", "tidy")
+    _write_kubernetes_module(workshop, packages)
     stamp = "k8s.io/component-base/version"
     flags = (
         f"-s -w -X {stamp}.gitVersion=v{version}"
         f" -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
     )
     workshop.go("build", "-ldflags", flags, "-o", f"{workshop.output}/", *packages)
+
+
+def _build_conformance(workshop: Workshop) -> None:
+    """Build upstream's specs of NetworkPolicy, and the program that is in the pods they make."""
+    shutil.copytree(_CONFORMANCE, workshop.source, dirs_exist_ok=True)
+    _write_kubernetes_module(workshop, [_AGNHOST])
+    workshop.go("build", "-ldflags", "-s -w", "-o", f"{workshop.output}/", _AGNHOST)
+    workshop.go("test", "-c", "-ldflags", "-s -w", "-o", str(workshop.output / "netpol.test"), ".")
+
+
+def _write_kubernetes_module(workshop: Workshop, packages: Sequence[str]) -> None:
+    """Write a module of our own, since `go install` refuses a module that has replacements."""
+    version = settings.KUBERNETES_VERSION
+    major = version.partition(".")[0]
+    described = json.loads(workshop.go("mod", "download", "-json", f"k8s.io/kubernetes@v{version}"))
+    staged = sorted(set(_STAGING.findall(Path(described["GoMod"]).read_text())))
+    lines = ["module cluster", "go 1.26.0", f"require k8s.io/kubernetes v{version}"]
+    lines += [f"replace {module} => {module} v0{version.removeprefix(major)}" for module in staged]
+    imports = [f'import _ "{package}"' for package in packages]
+    (workshop.source / "go.mod").write_text("\n".join(lines) + "\n")
+    (workshop.source / "tools.go").write_text(
+        "\n".join(["//go:build tools", "", "package tools", "", *imports]) + "\n"
+    )
+    workshop.go("mod", "tidy")
 
 
 def _built(package: str, version: str, program: str) -> Callable[[Workshop], None]:
@@ -260,6 +276,13 @@ _TOOLS = (
         _installed("github.com/versity/versitygw/cmd/versitygw", settings.VERSITYGW_VERSION),
     ),
     Tool("network-policy", _digest(_PLUGIN), ("network-policy",), _build_plugin),
+    Tool(
+        "network-conformance",
+        f"{settings.KUBERNETES_VERSION}-{_digest(_CONFORMANCE)}",
+        ("agnhost", "netpol.test"),
+        _build_conformance,
+        only_tests=True,
+    ),
     Tool("anvil", settings.ANVIL_VERSION, ("anvil",), _install_anvil, needs=("npm",)),
     Tool(
         "kubo",

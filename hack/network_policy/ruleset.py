@@ -2,7 +2,8 @@
 
 Every packet of a new connection passes the sender's chain and then the receiver's. A chain returns
 what it allows and refuses the rest; a pod that no policy is about has none. An address of the
-pods' range that no pod is known by is refused, so nothing is allowed before its rules are there.
+pods' range that no pod is known by is refused, and so is whatever else a pod sends from an address
+that it is not known by: nothing is allowed before its rules are there, and no family without them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,9 @@ from network_policy.policies import Block, Network, Peers, Pod, Policy, Port, Ru
 
 TABLE = "inet network-policy"
 _NEIGHBOURS = "nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit"
+_FAMILIES = ("ip", "ip6")
+# A reset is sent each time, while the kernel sends few ICMP errors a second to one address.
+_RESET = "meta l4proto tcp counter reject with tcp reset"
 _REFUSE = "counter reject with icmpx admin-prohibited"
 
 Labels = Mapping[str, Mapping[str, str]]
@@ -70,21 +74,30 @@ def _base(view: View, ranges: Sequence[str], interfaces: str) -> Iterator[str]:
         yield f"type filter hook {hook} priority filter - 5; policy accept;"
         yield f"{pods} fib saddr . iif oif missing counter drop"
         yield f"{pods} icmpv6 type {{ {_NEIGHBOURS} }} accept"
-        yield f"{pods} ip6 saddr fe80::/10 counter drop"
         yield "ct state established,related accept"
+        for family in _FAMILIES:
+            yield from _refused(f"{pods} {family} saddr != @known-{family}")
         for family in _families(ranges):
-            yield f"{family} saddr @range-{family} {family} saddr != @known-{family} {_REFUSE}"
+            yield from _refused(_unknown(family, "saddr"))
             if hook == "forward":
-                yield f"{family} daddr @range-{family} {family} daddr != @known-{family} {_REFUSE}"
+                yield from _refused(_unknown(family, "daddr"))
         yield from _jumps(view, EGRESS)
         if hook == "forward":
             yield from _jumps(view, INGRESS)
         yield "}"
 
 
+def _unknown(family: str, address: str) -> str:
+    return f"{family} {address} @range-{family} {family} {address} != @known-{family}"
+
+
+def _refused(match: str = "") -> Iterator[str]:
+    yield from (f"{match} {verdict}".lstrip() for verdict in (_RESET, _REFUSE))
+
+
 def _jumps(view: View, side: Side) -> Iterator[str]:
     """Send each isolated pod's packets to its chain, by one look at a map."""
-    for family in ("ip", "ip6"):
+    for family in _FAMILIES:
         found = [
             f"{address} : jump {_name(pod, side)}"
             for pod in view.pods
@@ -102,7 +115,7 @@ def _chain(view: View, pod: Pod, side: Side) -> Iterator[str]:
     for policy in _policies(view, pod):
         for rule in _rules(policy, side) or ():
             yield from _allowed(view, policy, pod, rule, side)
-    yield _REFUSE
+    yield from _refused()
     yield "}"
 
 
@@ -179,7 +192,7 @@ def _chosen(view: View, policy: Policy, peers: Peers) -> Iterator[Pod]:
 
 def _addresses(pods: Iterable[Pod], side: Side) -> Iterator[str]:
     listed = [address for pod in pods for address in pod.addresses]
-    for family in ("ip", "ip6"):
+    for family in _FAMILIES:
         if found := _of_family(listed, family):
             yield f"{family} {side.peer} {{ {', '.join(found)} }}"
 
@@ -208,10 +221,11 @@ def _named(pod: Pod, port: Port) -> list[str]:
 
 def _sets(view: View, ranges: Sequence[str]) -> Iterator[str]:
     addresses = [address for pod in view.pods for address in pod.addresses]
-    for family in _families(ranges):
+    for family in _FAMILIES:
         kind = "ipv4_addr" if family == "ip" else "ipv6_addr"
         own = [one for one in ranges if _family(ip_network(one)) == family]
-        yield _set(f"range-{family}", kind, own, "flags interval;")
+        if own:
+            yield _set(f"range-{family}", kind, own, "flags interval;")
         yield _set(f"known-{family}", kind, _of_family(addresses, family))
 
 

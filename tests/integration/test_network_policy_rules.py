@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,13 +19,14 @@ from network_policy.policies import Pod, read_policy
 from network_policy.ruleset import View, ruleset
 
 Body = dict[str, Any]
-RANGE = "10.250.0.0/16"
-NODE = "10.251.0.1"
+RANGE, RANGE_6 = "10.250.0.0/16", "fd00:250::/64"
+NODE, NODE_6 = "10.251.0.1", "fd00:251::1"
 LISTEN = """
 import socket, sys
 sockets = []
 for port in json.loads(sys.argv[1]):
-    sockets.append(socket.create_server(("", port)))
+    family = socket.AF_INET6
+    sockets.append(socket.create_server(("", port), family=family, dualstack_ipv6=True))
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -73,14 +75,27 @@ class Network:
 
     def reaches(self, source: str, *targets: tuple[str, int]) -> list[bool]:
         """Say which addresses and ports a pod can connect to."""
+        return [one == "open" for one in self.tries(source, *targets)]
+
+    def tries(self, source: str, *targets: tuple[str, int]) -> list[str]:
+        """Connect from a pod to addresses and ports, one after the other; say how each ended."""
         space = self.spaces.get(source, self.node)
         code = (sys.executable, "-c", CONNECT, json.dumps(targets))
-        seen = json.loads(run("ip", "netns", "exec", space, *code))
-        return [one == "open" for one in seen]
+        seen: list[str] = json.loads(run("ip", "netns", "exec", space, *code))
+        return seen
 
-    def apply(self, view: View) -> None:
-        text = ruleset(view, [RANGE], "pod*")
-        run("ip", "netns", "exec", self.node, "nft", "--file", "-", text=text)
+    def apply(self, view: View, *ranges: str) -> None:
+        self.nft("--file", "-", text=ruleset(view, ranges, "pod*"))
+
+    def nft(self, *words: str, text: str | None = None) -> str:
+        return run("ip", "netns", "exec", self.node, "nft", *words, text=text)
+
+    def link_local(self, name: str) -> str:
+        """Find the address that the node has on a pod's link, as the pod writes it."""
+        outer = f"pod{list(self.spaces).index(name)}"
+        (link,) = json.loads(run("ip", "-n", self.node, "-6", "-json", "address", "show", outer))
+        (found,) = (one["local"] for one in link["addr_info"] if one["scope"] == "link")
+        return f"{found}%eth0"
 
 
 PODS = {
@@ -90,6 +105,11 @@ PODS = {
 }
 NAMESPACES = {"a": {"team": "a"}, "b": {"team": "b"}}
 WEB, CLIENT, STRANGER = (PODS[name].addresses[0] for name in ("web", "client", "stranger"))
+BOTH = {
+    name: replace(pod, addresses=(*pod.addresses, f"fd00:250::{number + 2}"))
+    for number, (name, pod) in enumerate(PODS.items())
+}
+WEB_6, CLIENT_6 = (BOTH[name].addresses[1] for name in ("web", "client"))
 
 
 @contextmanager
@@ -97,6 +117,8 @@ def space(name: str) -> Iterator[str]:
     run("ip", "netns", "add", name)
     try:
         run("ip", "-n", name, "link", "set", "lo", "up")
+        # addresses of IPv6 are of use at once
+        run("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         yield name
     finally:
         run("ip", "netns", "delete", name)
@@ -136,9 +158,10 @@ def receiving(name: str) -> Iterator[Callable[[], str]]:
             process.kill()
 
 
-def join(node: str, pod: str, number: int, address: str) -> None:
+def join(node: str, pod: str, number: int, addresses: tuple[str, ...]) -> None:
     """Join a pod to the node by links of their own, as the plugin `ptp` does."""
     outer = f"pod{number}"
+    (address, address_6) = addresses
     run(
         "ip", "-n", node, "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", pod
     )
@@ -149,6 +172,11 @@ def join(node: str, pod: str, number: int, address: str) -> None:
     run("ip", "-n", pod, "link", "set", "eth0", "up")
     run("ip", "-n", pod, "route", "add", NODE, "dev", "eth0")
     run("ip", "-n", pod, "route", "add", "default", "via", NODE)
+    run("ip", "-n", node, "address", "add", f"{NODE_6}/128", "dev", outer)
+    run("ip", "-n", node, "route", "add", address_6, "dev", outer)
+    run("ip", "-n", pod, "address", "add", f"{address_6}/128", "dev", "eth0")
+    run("ip", "-n", pod, "route", "add", NODE_6, "dev", "eth0")
+    run("ip", "-n", pod, "route", "add", "default", "via", NODE_6)
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +184,12 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     mark = tmp_path_factory.getbasetemp().name.rpartition("-")[2]
     with ExitStack() as stack:
         node = stack.enter_context(space(f"c2d-np-{mark}-node"))
-        run("ip", "netns", "exec", node, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        forwarding = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        run("ip", "netns", "exec", node, "sysctl", "-qw", *forwarding)
         spaces = {}
-        for number, (name, pod) in enumerate(PODS.items()):
+        for number, (name, pod) in enumerate(BOTH.items()):
             spaces[name] = stack.enter_context(space(f"c2d-np-{mark}-{name}"))
-            join(node, spaces[name], number, pod.addresses[0])
+            join(node, spaces[name], number, pod.addresses)
         for one in (node, *spaces.values()):
             stack.enter_context(listening(one))
         yield Network(node, spaces)
@@ -170,15 +199,23 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 def enforce(network: Network) -> Callable[..., None]:
     """Put policies of namespace `a` in force."""
 
-    def enforce(*specs: Body, known: Mapping[str, Pod] = PODS) -> None:
+    def enforce(
+        *specs: Body, known: Mapping[str, Pod] = PODS, ranges: tuple[str, ...] = (RANGE,)
+    ) -> None:
         bodies = (
             {"metadata": {"namespace": "a", "name": f"p{number}"}, "spec": spec}
             for number, spec in enumerate(specs)
         )
         policies = tuple(read_policy(body) for body in bodies)
-        network.apply(View(tuple(known.values()), NAMESPACES, policies))
+        network.apply(View(tuple(known.values()), NAMESPACES, policies), *ranges)
 
     return enforce
+
+
+@pytest.fixture
+def dual(enforce: Callable[..., None]) -> Callable[..., None]:
+    """Put policies in force where pods have addresses of both families."""
+    return partial(enforce, known=BOTH, ranges=(RANGE, RANGE_6))
 
 
 def of(app: str) -> Body:
@@ -297,3 +334,40 @@ def test_an_address_of_another_pod_is_no_disguise(
             assert received() == "true"
     finally:
         run("ip", "-n", inside, "address", "delete", f"{CLIENT}/32", "dev", "eth0")
+
+
+def test_what_is_refused_is_told_each_time(network: Network, enforce: Callable[..., None]) -> None:
+    """More often than the kernel tells by ICMP: it keeps to some six errors, and one a second."""
+    enforce({**of("client"), "policyTypes": ["Egress"]}, {**of("web"), "policyTypes": ["Ingress"]})
+    targets = [(NODE, 80), (STRANGER, 80)] * 10
+    assert set(network.tries("client", *targets)) == {"ConnectionRefusedError"}
+    assert set(network.tries("stranger", *[(WEB, 80)] * 20)) == {"ConnectionRefusedError"}
+
+
+def test_policies_hold_for_addresses_of_ipv6(network: Network, dual: Callable[..., None]) -> None:
+    targets = [(WEB_6, 80), (NODE_6, 80)]
+    dual()
+    assert network.reaches("client", *targets) == [True, True]
+    dual({**of("client"), "policyTypes": ["Egress"]})
+    assert network.reaches("client", *targets) == [False, False]
+    dual({**of("web"), "ingress": [{"from": [of("client")]}]})
+    assert network.reaches("client", *targets) == [True, True]
+    assert network.reaches("stranger", *targets) == [False, True]
+
+
+def test_pods_without_a_range_of_ipv6_send_none(
+    network: Network, enforce: Callable[..., None]
+) -> None:
+    enforce()
+    assert network.reaches("client", (WEB, 80), (NODE, 80)) == [True, True]
+    assert network.reaches("client", (WEB_6, 80), (NODE_6, 80)) == [False, False]
+
+
+def test_addresses_of_the_link_alone_are_of_no_use_to_pods(
+    network: Network, dual: Callable[..., None]
+) -> None:
+    target = (network.link_local("client"), 80)
+    network.nft("flush", "ruleset")
+    assert network.reaches("client", target) == [True]
+    dual()
+    assert network.reaches("client", target, (NODE_6, 80)) == [False, True]

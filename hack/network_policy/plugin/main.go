@@ -1,6 +1,9 @@
 // network-policy is a CNI plugin to be chained behind the one that makes a pod's network: it tells
 // the agent of the pod, and lets it start only when the agent has answered that its rules are in
 // force. It changes nothing itself, and passes on the result that it was given.
+//
+// Without the agent's socket it is to be chained before that one. It settles then that addresses of
+// IPv6 are of use at once: a pod is alone on its link, and a second is much to ask of each.
 package main
 
 import (
@@ -10,6 +13,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 )
@@ -59,15 +63,33 @@ func read(from io.Reader) (config, error) {
 func act(command string, given config) error {
 	switch command {
 	case "ADD":
+		if given.Socket == "" {
+			if err := prepare(os.Getenv("CNI_NETNS")); err != nil {
+				return err
+			}
+			fmt.Printf("{\"cniVersion\":%q}\n", given.CNIVersion)
+			return nil
+		}
 		if err := tell(given, command); err != nil {
 			return err
 		}
 		fmt.Println(string(given.Previous))
 	case "DEL":
 		// an agent that is gone has nothing to forget, and a pod must be able to end
-		_ = tell(given, command)
+		if given.Socket != "" {
+			_ = tell(given, command)
+		}
 	case "VERSION":
 		fmt.Println(`{"cniVersion":"1.0.0","supportedVersions":["0.3.1","0.4.0","1.0.0"]}`)
+	}
+	return nil
+}
+
+func prepare(network string) error {
+	setting := "net.ipv6.conf.default.accept_dad=0"
+	said, err := exec.Command("nsenter", "--net="+network, "sysctl", "-qw", setting).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", setting, err, said)
 	}
 	return nil
 }
