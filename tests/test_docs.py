@@ -193,7 +193,12 @@ def settings_read() -> dict[str, tuple[str, str]]:
     for variable, call in calls(settings, "C2D_"):
         values = [str(a.value) for a in call.args[1:] if isinstance(a, ast.Constant)]
         default, lowest = [*values, "", ""][:2]
-        optional = {"C2D_POD_NAME": "made up", "C2D_PROVIDER_URL": "no provider"}
+        optional = {
+            "C2D_POD_NAME": "made up",
+            "C2D_PROVIDER_URL": "no provider",
+            "C2D_IPFS_GATEWAY": "no gateway",
+            "C2D_ARWEAVE_GATEWAY": "no gateway",
+        }
         absent = "required" if isinstance(call.func, ast.Name) else optional[variable]
         found[variable] = (f"`{default}`" if default else absent, lowest)
     return found

@@ -8,6 +8,7 @@ import socket
 import sys
 import uuid
 
+from c2d_api.tasks import Gateways
 from c2d_operator import environments
 from c2d_operator.actions import Hands
 from c2d_operator.cluster import connect
@@ -34,7 +35,12 @@ async def serve(settings: Settings, kubeconfig: str | None) -> None:
         leader = Leader(cluster, (settings.namespace, "c2d-operator"), identity)
         own = cluster.fenced(leader.remaining)
         recorder = Recorder(own, identity)
-        images = Images(settings.loader_image, settings.publisher_image, settings.provider_url)
+        images = Images(
+            settings.loader_image,
+            settings.publisher_image,
+            settings.provider_url,
+            Gateways(settings.ipfs_gateway, settings.arweave_gateway),
+        )
         hands = Hands(own, store, images)
         provider = environments.Provider(settings.provider_url, settings.namespace)
         reconciler = Reconciler(

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from c2d_api.computejob import JOB_UID_LABEL, ComputeJob, parse_job
-from c2d_operator import pods
+from c2d_operator import offers, pods
 from c2d_operator import status as st
-from c2d_operator.children import Heard, Refusal, owner_uid, parse_warning
+from c2d_operator.children import Heard, Named, Offer, Refusal, owner_uid, parse_warning
 from c2d_operator.cluster import (
     AlreadyExistsError,
     Cluster,
@@ -20,6 +20,7 @@ from c2d_operator.cluster import (
 )
 from c2d_operator.steps import (
     Action,
+    AskOffer,
     CreateClaim,
     CreatePod,
     Delete,
@@ -55,10 +56,8 @@ async def perform(hands: Hands, job: ComputeJob, action: Action) -> bool:
             return await _delete(hands, job, action)
         case Release():
             return await _release(hands, job, action)
-        case LookUp():
-            return await _look_up(hands, job, action)
-        case ReadWarnings():
-            return await _read_warnings(hands, job, action)
+        case LookUp() | ReadWarnings() | AskOffer():
+            return await _ask(hands, job, action)
         case DeleteJob():
             return await _delete_job(hands, job)
 
@@ -69,6 +68,10 @@ async def _create_child(hands: Hands, job: ComputeJob, action: CreateClaim | Cre
         return False
     if isinstance(action, CreateClaim):
         return await _create(hands, job, "PersistentVolumeClaim", pods.claim(job, terms))
+    for named in offers.named(job.spec, action.phase):
+        offer, is_news = await _ask_offer(hands, job, named)
+        if offer.hindrance:
+            return is_news
     manifest = pods.pod(job, terms, action.phase, action.attempt, hands.images)
     return await _create(hands, job, "Pod", manifest)
 
@@ -184,6 +187,17 @@ def may_release(job: ComputeJob, uid: str, pod_uid: str) -> bool:
     )
 
 
+async def _ask(hands: Hands, job: ComputeJob, action: LookUp | ReadWarnings | AskOffer) -> bool:
+    match action:
+        case LookUp():
+            return await _look_up(hands, job, action)
+        case ReadWarnings():
+            return await _read_warnings(hands, job, action)
+        case AskOffer():
+            _, is_news = await _ask_offer(hands, job, action.named)
+            return is_news
+
+
 async def _look_up(hands: Hands, job: ComputeJob, action: LookUp) -> bool:
     body = await hands.cluster.read(action.kind, job.namespace, action.name)
     if body is not None and body["metadata"]["uid"] == action.uid:
@@ -197,6 +211,17 @@ async def _read_warnings(hands: Hands, job: ComputeJob, action: ReadWarnings) ->
     trouble = parse_warning(await hands.cluster.warnings(job.namespace, action.uid))
     hands.store.hear(job, action.uid, Heard(datetime.now(UTC), trouble))
     return trouble is not None
+
+
+async def _ask_offer(hands: Hands, job: ComputeJob, named: Named) -> tuple[Offer, bool]:
+    """Look at the label of what a job names; say what was found, and whether it is news."""
+    try:
+        meta = await hands.cluster.read_metadata(named.kind, job.namespace, named.name)
+        hindrance = offers.judge(named, meta)
+    except RefusedError as error:
+        hindrance = f"the operator may not look for the {named.kind} {named.name}: {error}"
+    offer = Offer(datetime.now(UTC), hindrance)
+    return offer, hands.store.offer(job, named, offer)
 
 
 async def _delete_job(hands: Hands, job: ComputeJob) -> bool:

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 PAGE = 500
 _MERGE_PATCH = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _APPLY_PATCH = "application/apply-patch+yaml"
 _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 403, 404, 409, 422
 _REFUSALS = frozenset({400, _FORBIDDEN, 405, 413, 415, _INVALID})
@@ -90,6 +91,13 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+SHOWN_WITHOUT_CONTENT: Mapping[str, Kind] = {
+    "Secret": Kind("api/v1", "secrets"),
+    "PersistentVolumeClaim": KINDS["PersistentVolumeClaim"],
+}
+"""What is read by its metadata alone. A Secret has no other way in: its content stays outside."""
+
+
 class TokenBucket:
     """Lets through `burst` requests at once and `rate` a second after that, in order."""
 
@@ -139,6 +147,18 @@ class Cluster:
             return await self._request("GET", KINDS[kind].path(namespace, name))
         except NotFoundError:
             return None
+
+    async def read_metadata(self, kind: str, namespace: str, name: str) -> Json | None:
+        """Read the metadata of one object, which comes without the rest; None if it is not there.
+
+        An API server that cannot leave the rest out answers with an error.
+        """
+        path = SHOWN_WITHOUT_CONTENT[kind].path(namespace, name)
+        try:
+            answer = await self._request("GET", path, accept=_METADATA)
+        except NotFoundError:
+            return None
+        return dict(answer["metadata"])
 
     async def pages(
         self, kind: str, namespace: str, selector: str = ""
@@ -213,6 +233,7 @@ class Cluster:
         *,
         query: list[tuple[str, str]] | None = None,
         content_type: str | None = None,
+        accept: str | None = None,
     ) -> Json:
         await self._bucket.wait()
         limit, resource = self._timeout, _resource(path)
@@ -228,6 +249,7 @@ class Cluster:
                     body,
                     query_params=query or [],
                     content_type=content_type,
+                    header_params={"Accept": accept} if accept else {},
                     serialize=False,
                     _request_timeout=aiohttp.ClientTimeout(total=limit),
                 )
@@ -245,7 +267,8 @@ class Cluster:
 
 def _resource(path: str) -> str:
     """Name the resource of a path, without names of objects."""
-    return next((kind.plural for kind in KINDS.values() if f"/{kind.plural}" in path), "other")
+    kinds = (*KINDS.values(), *SHOWN_WITHOUT_CONTENT.values())
+    return next((kind.plural for kind in kinds if f"/{kind.plural}" in path), "other")
 
 
 def _translated(error: ApiException, method: str) -> ClusterError:

@@ -19,6 +19,8 @@ from c2d_operator.children import (
     Claim,
     Findings,
     Heard,
+    Named,
+    Offer,
     Pod,
     Refusal,
     parse_claim,
@@ -131,6 +133,14 @@ class Store:
         known = self._findings.get(job.uid, Findings())
         told = MappingProxyType({**known.heard, uid: heard})
         self._findings[job.uid] = replace(known, heard=told)
+
+    def offer(self, job: ComputeJob, named: Named, offer: Offer) -> bool:
+        """Note whether what a job names is offered; say whether that is news."""
+        known = self._findings.get(job.uid, Findings())
+        before = known.offers.get(named)
+        offers = MappingProxyType({**known.offers, named: offer})
+        self._findings[job.uid] = replace(known, offers=offers)
+        return before is None or before.hindrance != offer.hindrance
 
     def held(self, kind: str, namespace: str) -> dict[str, tuple[str, int]]:
         """Map the uid of every object of a kind in a namespace to its name and version."""
