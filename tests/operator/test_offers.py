@@ -12,6 +12,7 @@ from c2d_api.computejob import API_VERSION, ComputeJob, parse_job
 from c2d_operator import offers
 from c2d_operator import status as st
 from c2d_operator.children import Children, Findings, Named, Offer
+from c2d_operator.cluster import RefusedError
 from c2d_operator.plan import plan
 from c2d_operator.status import Reason
 from c2d_operator.steps import AskOffer, CreatePod, Facts, Step
@@ -260,6 +261,24 @@ def test_a_job_ends_that_names_what_is_not_offered() -> None:
     life.passes(st.ADMITTED)
     assert st.first_failure(life.job.status).reason == Reason.DATA_PROVISIONING_FAILED  # type: ignore[union-attr]  # a failure without one is an error as well
     assert life.created() == []
+
+
+def test_an_operator_that_may_not_look_says_so() -> None:
+    life = Life(OFFERED)
+    read = life.api.read
+
+    def refusing(kind: str, namespace: str, name: str) -> Json | None:
+        if kind == "Secret":
+            raise RefusedError("secrets are forbidden", final=False)
+        return read(kind, namespace, name)
+
+    life.api.read = refusing  # type: ignore[method-assign]  # for this one server
+    life.passes(st.ADMITTED)
+    failure = st.first_failure(life.job.status)
+    assert failure
+    assert failure.message == (
+        "the operator may not look for the Secret keys: secrets are forbidden"
+    )
 
 
 def test_a_label_may_come_right_after_the_job() -> None:
