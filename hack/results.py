@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,7 @@ from c2d_api.results import (
 LOCAL = Path(__file__).resolve().parents[1] / ".local"
 _PIECE = 4 * 2**20
 _KUBECTL_LIMIT = 60
-_LONGEST_NAME = 255
+_LONGEST_NAME, _LONGEST_PATH = 255, 2048
 
 
 class ResultsError(Exception):
@@ -236,22 +237,36 @@ class Results:
 
 def placed(files: Sequence[ResultFile]) -> Iterator[tuple[ResultFile, PurePosixPath]]:
     """Find a place for every file: its own name where it can be one, else its number."""
-    taken: set[PurePosixPath] = set()
-    folders: set[PurePosixPath] = set()
+    taken: set[str] = set()
+    folders: set[str] = set()
     for index, file in enumerate(files):
         path = safe_path(file.name)
         marks = 0
-        while path is None or path in taken | folders or taken.intersection(path.parents):
+        while path is None or _is_taken(path, taken, folders):
             path = PurePosixPath(f"{index:05d}{'~' * marks}")
             marks += 1
-        taken.add(path)
-        folders.update(path.parents)
+        taken.add(_folded(path))
+        folders.update(map(_folded, path.parents))
         yield file, path
+
+
+def _is_taken(path: PurePosixPath, taken: set[str], folders: set[str]) -> bool:
+    folded = _folded(path)
+    inside = any(_folded(parent) in taken for parent in path.parents)
+    return inside or folded in taken or folded in folders
+
+
+def _folded(path: PurePosixPath) -> str:
+    """Write a path as a file system that knows neither case nor Unicode's forms takes it."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 
 
 def safe_path(name: str) -> PurePosixPath | None:
     """Read a name from outside as a path below a folder; None if it is not one."""
-    parts = printable(name).split("/")
+    path = printable(name)
+    parts = path.split("/")
+    if len(path.encode()) > _LONGEST_PATH:
+        return None
     if any(part in ("", ".", "..") or len(part.encode()) > _LONGEST_NAME for part in parts):
         return None
     return PurePosixPath(*parts)

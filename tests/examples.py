@@ -112,6 +112,8 @@ _RESULTS = {
     "region": "us-east-1",
     "credentialsSecret": "store-key",
     "retention": 604800,
+    "maxFiles": 20_000,
+    "maxBytes": 2**40,
 }
 
 _EGRESS = [{"cidr": "10.1.2.0/24", "port": 8080}]
@@ -176,6 +178,7 @@ def job_status() -> Body:
                 "deadlines": _DEADLINES,
                 "pods": _PODS,
                 "egress": _EGRESS,
+                "networkIsolation": "CanaryOnly",
             },
             "workspace": {"uid": "5c4d"},
             "algorithm": {"podUID": "6d5e", "startTime": TIME},

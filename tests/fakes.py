@@ -83,6 +83,7 @@ def environment_body(**spec: Any) -> Json:
             "deadlines": DEADLINES,
             "pods": {"user": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000}},
             "results": {"store": "s3://results", "endpoint": "http://10.1.2.3:9000"},
+            "networkIsolation": "Unverified",
             **spec,
         },
         "status": {"conditions": [READY]},

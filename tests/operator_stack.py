@@ -30,6 +30,7 @@ class Stack:
         self.kubeconfig = kubeconfig
         self.kubectl_program = toolchain.ensure("kubectl")["kubectl"]
         self.process: subprocess.Popen[bytes] | None = None
+        self.settings: dict[str, str] = {}
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         command: list[str | Path] = [
@@ -71,7 +72,7 @@ class Stack:
         return path
 
     def start(self, port: int = 18080) -> None:
-        self.process = self.spawn(port)
+        self.process = self.spawn(port, None, **self.settings)
 
     def spawn(
         self, port: int, kubeconfig: Path | None = None, **settings: str
@@ -131,6 +132,7 @@ def environment(name: str, **spec: object) -> Json:
             "maxJobs": 100,
             "storageClassName": "by-hand",
             "results": {"store": "file://results"},
+            "networkIsolation": "Unverified",
             **spec,
         },
     }

@@ -34,9 +34,11 @@ def succeed(_job: str, _phase: str) -> int | None:
 
 
 @asynccontextmanager
-async def node(cluster: Cluster, namespace: str, script: Script) -> AsyncIterator[None]:
-    """Run every pod of a namespace that has no gate by a script."""
-    task = asyncio.create_task(_run(cluster, namespace, script))
+async def node(
+    cluster: Cluster, namespace: str, script: Script, complaint: str = ""
+) -> AsyncIterator[None]:
+    """Run every pod of a namespace that has no gate by a script; those that fail complain."""
+    task = asyncio.create_task(_run(cluster, namespace, script, complaint))
     try:
         yield
     finally:
@@ -44,15 +46,15 @@ async def node(cluster: Cluster, namespace: str, script: Script) -> AsyncIterato
         await asyncio.wait([task])
 
 
-async def _run(cluster: Cluster, namespace: str, script: Script) -> None:
+async def _run(cluster: Cluster, namespace: str, script: Script, complaint: str) -> None:
     while True:
         async for page, _ in cluster.pages("Pod", namespace, JOB_LABEL):
             for pod in page:
-                await _move(cluster, pod, script)
+                await _move(cluster, pod, script, complaint)
         await asyncio.sleep(0.05)
 
 
-async def _move(cluster: Cluster, pod: Json, script: Script) -> None:
+async def _move(cluster: Cluster, pod: Json, script: Script, complaint: str) -> None:
     meta, states = pod["metadata"], pod["status"].get("containerStatuses", [])
     if pod["spec"].get("schedulingGates") or (states and "terminated" in states[0]["state"]):
         return
@@ -60,7 +62,8 @@ async def _move(cluster: Cluster, pod: Json, script: Script) -> None:
     code = script(labels[JOB_LABEL], labels[PHASE_LABEL])
     if states and code is None:
         return
-    state = _running() if not states else _terminated(code, labels[PHASE_LABEL])
+    message = Report(complaint).encode() if code and complaint else _MESSAGES[labels[PHASE_LABEL]]
+    state = _running() if not states else _terminated(code, message)
     status = {"containerStatuses": [_container(pod, state)]}
     try:
         await cluster.write_status(
@@ -90,13 +93,13 @@ def _running() -> Json:
     return {"running": {"startedAt": _now()}}
 
 
-def _terminated(code: int | None, phase: str) -> Json:
+def _terminated(code: int | None, message: str) -> Json:
     return {
         "running": None,
         "terminated": {
             "exitCode": code,
             "reason": "Error" if code else "Completed",
-            "message": _MESSAGES[phase],
+            "message": message,
             "startedAt": _now(),
             "finishedAt": _now(),
         },

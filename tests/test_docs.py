@@ -198,6 +198,7 @@ def settings_read() -> dict[str, tuple[str, str]]:
             "C2D_PROVIDER_URL": "no provider",
             "C2D_IPFS_GATEWAY": "no gateway",
             "C2D_ARWEAVE_GATEWAY": "no gateway",
+            "C2D_CANARY": "no canary",
         }
         absent = "required" if isinstance(call.func, ast.Name) else optional[variable]
         found[variable] = (f"`{default}`" if default else absent, lowest)
@@ -336,7 +337,8 @@ def test_the_limits_are_those_of_the_publisher() -> None:
     page, limits = " ".join((REFERENCE / "workspace.md").read_text().split()), Limits()
     assert f"{limits.files:,} files, {limits.total_bytes // 2**30} GiB altogether" in page
     assert f"folders {limits.depth} deep, paths of {limits.path_bytes:,} bytes" in page
-    assert f"{limits.all_path_bytes // 2**20} MiB of paths" in page
+    assert f"{limits.all_name_bytes // 2**20} MiB of names" in page
+    assert f"a file of {limits.file_bytes // 2**30} GiB" in page
     assert f"ends at {limits.log_bytes // 2**20} MiB" in page
 
 

@@ -7,10 +7,14 @@ is admitted, so that later changes of the environment concern later jobs only.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 KIND = "ComputeEnvironment"
+MAX_FILES, MAX_BYTES = 10_000, 64 * 2**30
 Json = Mapping[str, Any]
+NetworkIsolation = Literal["Verified", "CanaryOnly", "Unverified"]
+"""What each job shows before its algorithm's first line: that canary and API server cannot be
+reached, that the canary cannot, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,9 @@ class Terms:
     storage_class_name: str | None = None
     consumer: str | None = None
     retention: int | None = None
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
+    network_isolation: NetworkIsolation = "Verified"
 
     def as_dict(self) -> dict[str, Any]:
         """Write the form that `status.environment` has."""
@@ -113,12 +120,15 @@ class Terms:
                     "region": self.store.region,
                     "credentialsSecret": self.store.credentials_secret,
                     "retention": self.retention,
+                    "maxFiles": self.max_files,
+                    "maxBytes": self.max_bytes,
                 },
                 "deadlines": asdict(self.deadlines),
                 "pods": _pods_dict(self.pods),
                 "egress": [asdict(address) for address in self.egress],
                 "storageClassName": self.storage_class_name,
                 "consumer": self.consumer,
+                "networkIsolation": self.network_isolation,
             }
         )
 
@@ -137,6 +147,10 @@ class Terms:
             storage_class_name=body.get("storageClassName"),
             consumer=body.get("consumer"),
             retention=body["results"].get("retention"),
+            max_files=body["results"].get("maxFiles", MAX_FILES),
+            max_bytes=body["results"].get("maxBytes", MAX_BYTES),
+            # a job that was admitted before there was a proof goes on without one
+            network_isolation=body.get("networkIsolation", "Unverified"),
         )
 
 
@@ -168,7 +182,8 @@ class Environment:
     """A ComputeEnvironment: a class of compute on offer, with its limits.
 
     Without `prices` it is free on every chain; with them it is offered on theirs only.
-    `retention` is for how many seconds results are kept; None is for ever.
+    `retention` is for how many seconds results are kept; None is for ever. `max_files` and
+    `max_bytes` bound what is published of a job.
     """
 
     namespace: str
@@ -193,6 +208,9 @@ class Environment:
     consumer: Consumer | None = None
     prices: tuple[Price, ...] = ()
     retention: int | None = None
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
+    network_isolation: NetworkIsolation = "Verified"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -233,6 +251,9 @@ def parse_environment(body: Json) -> Environment:
             for price in spec.get("prices", ())
         ),
         retention=spec["results"].get("retention"),
+        max_files=spec["results"].get("maxFiles", MAX_FILES),
+        max_bytes=spec["results"].get("maxBytes", MAX_BYTES),
+        network_isolation=spec.get("networkIsolation", "Verified"),
     )
 
 

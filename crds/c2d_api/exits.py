@@ -16,7 +16,11 @@ MESSAGE_PATH = "/dev/termination-log"
 
 
 class PodExit(IntEnum):
-    """Why a loader or a publisher ended; everything else is an accident and worth repeating."""
+    """Why a loader or a publisher ended; everything else is an accident and worth repeating.
+
+    The last three are final. `UPLOAD_FAILED` is for a store that no attempt can reach, since its
+    URL names none; one that is down, full, missing or refuses can be mended, and is tried again.
+    """
 
     DONE = 0
     TRY_AGAIN = 75
@@ -30,17 +34,19 @@ class LauncherExit(IntEnum):
 
     LOG_EXISTS = 221
     BROKEN = 222
+    NETWORK_OPEN = 223
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a pod leaves as its termination message."""
+    """What a pod leaves as its termination message; `omitted` files are not published, or cut."""
 
     message: str = ""
     count: int = 0
     total_bytes: int = 0
     manifest_digest: str = ""
     files: tuple[dict[str, Any], ...] = ()
+    omitted: int = 0
 
     def encode(self) -> str:
         """Write the report within the kubelet's limit: the list of files gives way first."""
@@ -58,6 +64,7 @@ class Report:
                 "count": self.count,
                 "totalBytes": self.total_bytes,
                 "manifestDigest": self.manifest_digest,
+                "omitted": self.omitted,
                 "files": files,
             },
             separators=(",", ":"),
@@ -85,6 +92,7 @@ def decode_report(text: str | None) -> Report:
                 {"name": str(f["name"]), "type": str(f["type"]), "size": int(f["size"])}
                 for f in body["files"]
             ),
+            omitted=int(body.get("omitted", 0)),
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Report()

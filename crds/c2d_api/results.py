@@ -13,7 +13,7 @@ from typing import Literal
 from c2d_api.times import format_time, parse_time
 
 MANIFEST = "manifest.json"
-FileType = Literal["output", "algorithmLog"]
+FileType = Literal["output", "algorithmLog", "publishLog"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class ResultFile:
 class Manifest:
     """The list of a job's results, with who may read them, and until when (RFC 3339) they are kept.
 
-    Without `expires` they are kept for ever.
+    `skipped` names the first of the entries that are not published, or not whole; there are
+    `omitted` of them. Without `expires` results are kept for ever.
     """
 
     job: str
@@ -44,12 +45,15 @@ class Manifest:
     skipped: tuple[str, ...] = ()
     version: int = 1
     expires: str | None = None
+    omitted: int = 0
 
     def encode(self) -> bytes:
         """Write the manifest in the form that is stored and digested."""
         body = asdict(self)
         if self.expires is None:
             del body["expires"]
+        if not self.omitted:
+            del body["omitted"]
         return json.dumps(body, indent=1, sort_keys=True).encode()
 
     def is_expired(self, now: datetime, margin: timedelta = timedelta(0)) -> bool:

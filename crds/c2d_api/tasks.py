@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from c2d_api.computeenvironment import Address, Store
+from c2d_api.computeenvironment import MAX_BYTES, MAX_FILES, Address, Store
 from c2d_api.computejob import Claimed, Dataset, File, IpfsFile, S3Object
 
 TASK_ANNOTATION = "computetodata.io/task"
@@ -38,10 +38,19 @@ def secrets_of(datasets: Iterable[Dataset], algorithm_secret: str | None) -> tup
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """Where something listens: an address, which is no name, and a TCP port."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
 class LoaderTask:
     """The assets of a job and the addresses that may be reached beside public ones.
 
-    `provider_url` is where assets of the provider are asked for, for this `attempt`.
+    `provider_url` is where assets of the provider are asked for, for this `attempt`. The loader
+    must reach the `canary`; the algorithm must reach none of what is `closed`.
     """
 
     job: str
@@ -64,6 +73,9 @@ class LoaderTask:
         """The Secrets that describe files, in the order of their folders."""
         return secrets_of(self.datasets, self.algorithm_secret)
 
+    canary: tuple[Endpoint, ...] = ()
+    closed: tuple[Endpoint, ...] = ()
+
     @property
     def asks_provider(self) -> bool:
         """Say whether any asset comes from the provider."""
@@ -81,7 +93,11 @@ class LoaderTask:
 
 @dataclass(frozen=True)
 class PublisherTask:
-    """Whose results these are, where they go, and for how many seconds; None is for ever."""
+    """Whose results these are, where they go, and for how many seconds; None is for ever.
+
+    Of what the algorithm leaves, `max_files` with `max_bytes` altogether are published at most.
+    `attempt` counts from 0.
+    """
 
     job: str
     namespace: str
@@ -91,6 +107,9 @@ class PublisherTask:
     outcome: str
     store: Store
     retention: int | None = None
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
+    attempt: int = 0
 
     def encode(self) -> str:
         """Write the task as JSON."""
@@ -115,6 +134,8 @@ def decode_loader_task(text: str) -> LoaderTask:
         provider_url=body["provider_url"],
         algorithm_secret=body["algorithm_secret"],
         gateways=Gateways(**body["gateways"]),
+        canary=tuple(Endpoint(**endpoint) for endpoint in body["canary"]),
+        closed=tuple(Endpoint(**endpoint) for endpoint in body["closed"]),
     )
 
 

@@ -28,6 +28,9 @@ ALGORITHM_LOG = f"{LOGS}/algorithm.log"
 LAUNCHER_MOUNT = "/.c2d"
 LAUNCHER_SHELL = "busybox"
 LAUNCHER_SCRIPT = "launch.sh"
+LAUNCHER_CONNECT = "connect.sh"
+LAUNCHER_CLOSED = "closed"
+"""The addresses that must not be reached from an algorithm: a line each, address and port."""
 
 _PREFIX = re.compile(r"did:ope?:")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

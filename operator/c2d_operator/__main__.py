@@ -7,10 +7,12 @@ import os
 import socket
 import sys
 import uuid
+from collections.abc import Mapping
 
-from c2d_api.tasks import Gateways
+from c2d_api.tasks import Endpoint, Gateways
 from c2d_operator import environments
 from c2d_operator.actions import Hands
+from c2d_operator.canary import Canary
 from c2d_operator.cluster import connect
 from c2d_operator.events import Recorder
 from c2d_operator.handlers import configure_logging, watch
@@ -40,11 +42,12 @@ async def serve(settings: Settings, kubeconfig: str | None) -> None:
             settings.publisher_image,
             settings.provider_url,
             Gateways(settings.ipfs_gateway, settings.arweave_gateway),
+            api_server=_api_server(os.environ),
         )
-        hands = Hands(own, store, images)
-        provider = environments.Provider(settings.provider_url, settings.namespace)
+        hands = Hands(own, store, images, _canary(settings.canary))
+        programs = environments.Programs(settings.namespace, settings.provider_url, settings.canary)
         reconciler = Reconciler(
-            hands, recorder, metrics, settings.namespaces, settings.watch_grace_seconds, provider
+            hands, recorder, metrics, settings.namespaces, settings.watch_grace_seconds, programs
         )
         metrics.serve(
             settings.metrics_port, store, reconciler.waiting, lambda: leader.remaining() > 0
@@ -53,6 +56,17 @@ async def serve(settings: Settings, kubeconfig: str | None) -> None:
             leading = group.create_task(_lead(leader, reconciler, recorder, settings))
             await watch(reconciler, settings)
             leading.cancel()
+
+
+def _canary(where: str) -> Canary | None:
+    host, _, port = where.rpartition(":")
+    return Canary(host.strip("[]"), int(port)) if where else None
+
+
+def _api_server(environ: Mapping[str, str]) -> Endpoint | None:
+    """Tell where pods find the API server, as the kubelet told this one."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
+    return Endpoint(host, int(port)) if host and port else None
 
 
 async def _lead(

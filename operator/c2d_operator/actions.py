@@ -3,14 +3,24 @@
 What the API server answers goes into the store; the next pass decides what it means.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from c2d_api.computeenvironment import Terms
 from c2d_api.computejob import JOB_UID_LABEL, ComputeJob, parse_job
 from c2d_operator import offers, pods
 from c2d_operator import status as st
-from c2d_operator.children import Heard, Named, Offer, Refusal, owner_uid, parse_warning
+from c2d_operator.canary import Canary, CanaryError
+from c2d_operator.children import (
+    Heard,
+    Named,
+    Offer,
+    Refusal,
+    owner_uid,
+    parse_warning,
+    pod_name,
+)
 from c2d_operator.cluster import (
     AlreadyExistsError,
     Cluster,
@@ -41,6 +51,7 @@ class Hands:
     cluster: Cluster
     store: Store
     images: pods.Images
+    canary: Canary | None = None
 
 
 async def perform(hands: Hands, job: ComputeJob, action: Action) -> bool:
@@ -68,12 +79,31 @@ async def _create_child(hands: Hands, job: ComputeJob, action: CreateClaim | Cre
         return False
     if isinstance(action, CreateClaim):
         return await _create(hands, job, "PersistentVolumeClaim", pods.claim(job, terms))
+    try:
+        images = await _images(hands, terms, action)
+    except CanaryError as error:
+        name = pod_name(job.name, action.phase, action.attempt)
+        hands.store.refuse(job, name, Refusal(str(error), datetime.now(UTC), final=False))
+        return True
     for named in offers.named(job.spec, action.phase):
         offer, is_news = await _ask_offer(hands, job, named)
         if offer.hindrance:
             return is_news
-    manifest = pods.pod(job, terms, action.phase, action.attempt, hands.images)
+    manifest = pods.pod(job, terms, action.phase, action.attempt, images)
     return await _create(hands, job, "Pod", manifest)
+
+
+async def _images(hands: Hands, terms: Terms, action: CreatePod) -> pods.Images:
+    """Find out where the canary listens, where a loader has to prove that it does."""
+    if action.phase != "loading" or terms.network_isolation == "Unverified":
+        return hands.images
+    return replace(hands.images, canary=await _canary(hands).endpoints())
+
+
+def _canary(hands: Hands) -> Canary:
+    if hands.canary is None:
+        raise CanaryError("there is no canary to prove isolation by: C2D_CANARY is not set")
+    return hands.canary
 
 
 async def _create(hands: Hands, job: ComputeJob, kind: str, manifest: Json) -> bool:
@@ -151,6 +181,7 @@ async def delete_object(
 
 async def _release(hands: Hands, job: ComputeJob, action: Release) -> bool:
     """Remove the gate of the algorithm's pod, having asked that it is still meant to start."""
+    await _reach_canary(hands, job, action)
     body = await hands.cluster.read("ComputeJob", job.namespace, job.name)
     if body is None or not may_release(parse_job(body), job.uid, action.uid):
         if body is not None:
@@ -173,6 +204,22 @@ async def _release(hands: Hands, job: ComputeJob, action: Release) -> bool:
     released = await hands.cluster.patch("Pod", job.namespace, action.name, operations)
     hands.store.put("Pod", released)
     return False
+
+
+async def _reach_canary(hands: Hands, job: ComputeJob, action: Release) -> None:
+    """See that the canary listens: what an algorithm cannot reach proves nothing otherwise.
+
+    Raises:
+        CanaryError: It does not; the algorithm is not to start now.
+    """
+    terms = job.status.environment
+    if terms is None or terms.network_isolation == "Unverified":
+        return
+    try:
+        await _canary(hands).reach()
+    except CanaryError as error:
+        hands.store.refuse(job, action.name, Refusal(str(error), datetime.now(UTC), final=False))
+        raise
 
 
 def may_release(job: ComputeJob, uid: str, pod_uid: str) -> bool:

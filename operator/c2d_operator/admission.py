@@ -85,6 +85,9 @@ def terms(job: ComputeJob, environment: Environment) -> Terms:
         storage_class_name=environment.storage_class_name,
         consumer=environment.consumer.address if environment.consumer else None,
         retention=environment.retention,
+        max_files=environment.max_files,
+        max_bytes=environment.max_bytes,
+        network_isolation=environment.network_isolation,
     )
 
 

@@ -12,7 +12,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from c2d_api.computeenvironment import Address, Environment, Quantities, Store
-from c2d_api.computejob import ENVIRONMENT_LABEL, PHASE_LABEL, Condition, ConditionStatus
+from c2d_api.computejob import (
+    ENVIRONMENT_LABEL,
+    PHASE_LABEL,
+    ComputeJob,
+    Condition,
+    ConditionStatus,
+    Status,
+)
+from c2d_api.exits import LauncherExit
 from c2d_api.quantities import total_cpu, total_size
 from c2d_api.times import parse_time
 from c2d_operator.children import POD_NAMES
@@ -45,15 +53,20 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
 PROVIDER_LABELS = {"app.kubernetes.io/name": "c2d-provider"}
-"""What the provider's pods are labelled with, in the namespace of the programs."""
+CANARY_LABELS = {"app.kubernetes.io/name": "c2d-canary"}
+"""What the pods of the programs are labelled with, in their namespace."""
 
 
 @dataclass(frozen=True)
-class Provider:
-    """Where loaders ask for assets, and the namespace that its pods are in; "" for nowhere."""
+class Programs:
+    """What loaders reach: the provider, and the canary as host and port; "" for none.
 
-    url: str
+    Their pods are in `namespace`.
+    """
+
     namespace: str
+    provider_url: str = ""
+    canary: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,20 @@ class Verdict:
     message: str
 
 
+@dataclass(frozen=True)
+class Proof:
+    """What an algorithm's end showed: whether its network was closed, and in which job."""
+
+    is_closed: bool
+    job: str
+
+
+_CLOSED = Verdict(
+    ready=True, reason="Verified", message="the last algorithm reached nothing that is closed to it"
+)
+_SIGNALS = 128
+
+
 def parse_standing(kind: str, body: Json) -> Standing:
     """Turn the body of a standing object into what comparing it needs."""
     meta = body["metadata"]
@@ -99,10 +126,10 @@ def _content(kind: str, body: Json) -> Json:
     return {"labels": labels, "spec": body["spec"]}
 
 
-def desired(environment: Environment, provider: Provider | None = None) -> tuple[Manifest, ...]:
+def desired(environment: Environment, programs: Programs | None = None) -> tuple[Manifest, ...]:
     """Describe the standing objects of an environment."""
     accounts = (_account(environment, name) for name in POD_NAMES.values())
-    return (*accounts, *(_policy(environment, phase, provider) for phase in POD_NAMES))
+    return (*accounts, *(_policy(environment, phase, programs) for phase in POD_NAMES))
 
 
 def unlike(
@@ -137,12 +164,12 @@ def _account(environment: Environment, name: str) -> Manifest:
     }
 
 
-def _policy(environment: Environment, phase: str, provider: Provider | None) -> Manifest:
+def _policy(environment: Environment, phase: str, programs: Programs | None) -> Manifest:
     spec: Manifest = {
         "podSelector": {"matchLabels": {ENVIRONMENT_LABEL: environment.name, PHASE_LABEL: phase}},
         "policyTypes": ["Ingress", "Egress"],
     }
-    egress = _egress(environment, phase, provider)
+    egress = _egress(environment, phase, programs)
     if egress:
         spec["egress"] = egress
     return {
@@ -153,12 +180,12 @@ def _policy(environment: Environment, phase: str, provider: Provider | None) -> 
     }
 
 
-def _egress(environment: Environment, phase: str, provider: Provider | None) -> list[Manifest]:
+def _egress(environment: Environment, phase: str, programs: Programs | None) -> list[Manifest]:
     dns = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
     if phase == "loading":
-        asked = [_to_provider(provider)] if provider and provider.url else []
+        own = _to_programs(environment, programs) if programs else []
         listed = [_to(address) for address in environment.egress]
-        return [dns, _public(None), *asked, *listed]
+        return [dns, _public(None), *own, *listed]
     store = _to_store(environment.store) if phase == "publishing" else None
     return [dns, store] if store else []
 
@@ -179,17 +206,26 @@ def _to(address: Address) -> Manifest:
     }
 
 
-def _to_provider(provider: Provider) -> Manifest:
-    """Open the way to the provider: its address where the URL has one, else its pods.
+def _to_programs(environment: Environment, programs: Programs) -> list[Manifest]:
+    """Open the ways to the provider and to the canary, as far as they are there and asked."""
+    ways = []
+    if programs.provider_url:
+        ways.append(_to_program(programs, programs.provider_url, PROVIDER_LABELS))
+    if programs.canary and environment.network_isolation != "Unverified":
+        ways.append(_to_program(programs, f"tcp://{programs.canary}", CANARY_LABELS))
+    return ways
+
+
+def _to_program(programs: Programs, url: str, labels: Mapping[str, str]) -> Manifest:
+    """Open the way to a program: its address where the URL has one, else its pods.
 
     A policy sees the port of the pod, which the Service in front of it may number differently.
     """
-    address = _literal_address(provider.url)
+    address = _literal_address(url)
     if address:
         return _to(address)
-    namespace = {"matchLabels": {"kubernetes.io/metadata.name": provider.namespace}}
-    pods = {"matchLabels": dict(PROVIDER_LABELS)}
-    return {"to": [{"namespaceSelector": namespace, "podSelector": pods}]}
+    namespace = {"matchLabels": {"kubernetes.io/metadata.name": programs.namespace}}
+    return {"to": [{"namespaceSelector": namespace, "podSelector": {"matchLabels": dict(labels)}}]}
 
 
 def _literal_address(url: str) -> Address | None:
@@ -217,8 +253,15 @@ def _to_store(store: Store) -> Manifest | None:
     return {"ports": [{"protocol": "TCP", "port": port}]}
 
 
-def judge(environment: Environment, classes: Iterable[Json]) -> Verdict:
+def judge(environment: Environment, classes: Iterable[Json], *, has_canary: bool) -> Verdict:
     """Say whether jobs may be admitted, given the cluster's StorageClasses."""
+    if environment.network_isolation != "Unverified" and not has_canary:
+        return Verdict(
+            ready=False,
+            reason="CanaryUnknown",
+            message="jobs cannot prove that their network is closed: set the operator's C2D_CANARY,"
+            " or networkIsolation to Unverified",
+        )
     name = environment.storage_class_name
     matching = [
         cls for cls in classes if (cls["metadata"]["name"] == name if name else _is_default(cls))
@@ -257,24 +300,14 @@ def status(
     *,
     in_use: Sequence[Quantities],
     queued: int,
+    proof: Proof | None,
     now: datetime,
 ) -> Manifest:
     """Write the status of an environment; equal facts give an equal status.
 
-    `in_use` has what each job with a place was given.
+    `in_use` has what each job with a place was given, `proof` what the last algorithm showed.
     """
     ready = _condition(environment, READY, ("True" if verdict.ready else "False"), verdict, now=now)
-    isolated = _condition(
-        environment,
-        NETWORK_ISOLATED,
-        "Unknown",
-        Verdict(
-            ready=False,
-            reason="NotVerified",
-            message="no algorithm has shown yet whether the NetworkPolicies are enforced",
-        ),
-        now=now,
-    )
     return {
         "observedGeneration": environment.generation,
         "runningJobs": len(in_use),
@@ -284,8 +317,53 @@ def status(
             "memory": total_size(held.memory for held in in_use),
             "disk": total_size(held.disk for held in in_use),
         },
-        "conditions": [condition_dict(ready), condition_dict(isolated)],
+        "conditions": [condition_dict(ready), _isolation(environment, proof, now)],
     }
+
+
+def proof(job: ComputeJob, status: Status) -> Proof | None:
+    """Tell what the end of an algorithm shows of its network, if it shows anything.
+
+    The launcher ends before the algorithm's first line where the network is open. A signal may
+    have ended it before it came to that.
+    """
+    terms, termination = status.environment, status.termination
+    if terms is None or termination is None or terms.network_isolation == "Unverified":
+        return None
+    if termination.exit_code == LauncherExit.NETWORK_OPEN:
+        return Proof(is_closed=False, job=job.name)
+    if termination.exit_code in set(LauncherExit) or termination.exit_code > _SIGNALS:
+        return None
+    return Proof(is_closed=True, job=job.name)
+
+
+def _isolation(environment: Environment, proof: Proof | None, now: datetime) -> Json:
+    """Say what is known of the network; what was known before holds until another proof."""
+    unverified = environment.network_isolation == "Unverified"
+    before = _before(environment, NETWORK_ISOLATED)
+    if proof is None and not unverified and before.get("status") in ("True", "False"):
+        return before
+    value: ConditionStatus = "Unknown"
+    verdict = Verdict(
+        ready=False,
+        reason="NotVerified",
+        message="networkIsolation is Unverified, so that no algorithm shows anything"
+        if unverified
+        else "no algorithm has shown yet whether the NetworkPolicies are enforced",
+    )
+    if proof is not None and not unverified:
+        value = "True" if proof.is_closed else "False"
+        verdict = _CLOSED if proof.is_closed else _open(proof.job)
+    return condition_dict(_condition(environment, NETWORK_ISOLATED, value, verdict, now=now))
+
+
+def _open(job: str) -> Verdict:
+    return Verdict(
+        ready=False,
+        reason="NetworkOpen",
+        message=f"job {job} could reach what the NetworkPolicies close; nothing enforces them, or"
+        " another policy opens it",
+    )
 
 
 def _condition(
@@ -296,19 +374,20 @@ def _condition(
     *,
     now: datetime,
 ) -> Condition:
-    before: Json = next(
-        (c for c in environment.status.get("conditions", ()) if c["type"] == type_), {}
-    )
+    before = _before(environment, type_)
     since = parse_time(before["lastTransitionTime"]) if before.get("status") == value else now
     return Condition(type_, value, verdict.reason, verdict.message, since, environment.generation)
+
+
+def _before(environment: Environment, type_: str) -> Manifest:
+    conditions = environment.status.get("conditions", ())
+    return next((dict(found) for found in conditions if found["type"] == type_), {})
 
 
 def headline(environment: Environment, after: Manifest) -> tuple[str, str, bool] | None:
     """Tell reason, message and gravity of a change of readiness worth an event, if there is one."""
     ready = after["conditions"][0]
-    before: Json = next(
-        (c for c in environment.status.get("conditions", ()) if c["type"] == READY), {}
-    )
+    before = _before(environment, READY)
     if (before.get("status"), before.get("reason")) == (ready["status"], ready["reason"]):
         return None
     return ready["reason"], ready["message"], ready["status"] != "True"

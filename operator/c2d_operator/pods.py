@@ -30,6 +30,7 @@ from c2d_api.tasks import (
     TASK_ANNOTATION,
     TASK_FILE,
     TASK_MOUNT,
+    Endpoint,
     Gateways,
     LoaderTask,
     PublisherTask,
@@ -57,12 +58,18 @@ _SECRET_DIGITS = 32
 
 @dataclass(frozen=True)
 class Images:
-    """The images of our own pods, and whom the loader's asks: provider and gateways, if any."""
+    """The images of our own pods, and whom the loader's asks: provider and gateways, if any.
+
+    A loader's `canary` is where it listens just now; the API server is None where the operator is
+    no pod of its cluster.
+    """
 
     loader: str
     publisher: str
     provider_url: str = ""
     gateways: Gateways = NO_GATEWAYS
+    canary: tuple[Endpoint, ...] = ()
+    api_server: Endpoint | None = None
 
 
 def claim(job: ComputeJob, terms: Terms) -> Manifest:
@@ -119,7 +126,16 @@ def loader_task(
     )
 
 
-def publisher_task(job: ComputeJob, terms: Terms) -> PublisherTask:
+def closed(terms: Terms, images: Images) -> tuple[Endpoint, ...]:
+    """List what an algorithm must not reach, which its launcher tries before it begins."""
+    if terms.network_isolation == "Unverified":
+        return ()
+    if terms.network_isolation == "CanaryOnly" or images.api_server is None:
+        return images.canary
+    return (*images.canary, images.api_server)
+
+
+def publisher_task(job: ComputeJob, terms: Terms, attempt: int = 0) -> PublisherTask:
     """Say whose results the publisher has to bring where."""
     failure = st.first_failure(job.status)
     return PublisherTask(
@@ -131,6 +147,9 @@ def publisher_task(job: ComputeJob, terms: Terms) -> PublisherTask:
         outcome=failure.reason if failure else st.Reason.SUCCEEDED,
         store=_store_as_mounted(terms.store),
         retention=terms.retention,
+        max_files=terms.max_files,
+        max_bytes=terms.max_bytes,
+        attempt=attempt,
     )
 
 
@@ -154,7 +173,11 @@ def _loader(job: ComputeJob, terms: Terms, attempt: int, images: Images) -> Mani
             "loader", images.loader, [_WHOLE_WORKSPACE, *([_TOKEN] if asks else ()), *mounts]
         ),
         seconds=deadlines.volumes + deadlines.loading + _MARGIN_SECONDS,
-        task=task.encode(),
+        task=replace(
+            task,
+            canary=images.canary if terms.network_isolation != "Unverified" else (),
+            closed=closed(terms, images),
+        ).encode(),
         volumes=[
             *([_token_volume()] if asks else ()),
             *(_source_volume(number, name) for number, name in enumerate(secrets)),
@@ -229,7 +252,7 @@ def _publisher(job: ComputeJob, terms: Terms, attempt: int, image: str) -> Manif
         ("publishing", attempt),
         container=_own_container("publisher", image, mounts),
         seconds=terms.deadlines.publishing + _MARGIN_SECONDS,
-        task=publisher_task(job, terms).encode(),
+        task=publisher_task(job, terms, attempt).encode(),
         volumes=volumes,
     )
 

@@ -96,12 +96,12 @@ class Reconciler:
         metrics: Metrics,
         namespaces: tuple[str, ...],
         watch_grace: float,
-        provider: environments.Provider | None = None,
+        programs: environments.Programs | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         """Take what passes act with, the namespaces they serve, and how late a watch may be.
 
-        `provider` is the one that loaders ask, if there is one.
+        `programs` are those that loaders reach.
         """
         self._hands = hands
         self._store: Store = hands.store
@@ -109,12 +109,13 @@ class Reconciler:
         self._recorder = recorder
         self._metrics = metrics
         self._namespaces = namespaces
-        self._provider = provider
+        self._programs = programs
         self._clock = clock
         self._queue: WorkQueue[Work] = WorkQueue()
         self._contenders: dict[Key, dict[str, admission.Contender]] = defaultdict(dict)
         self._granted: dict[Key, frozenset[str]] = {}
         self._stale: set[Key] = set()
+        self._proofs: dict[Key, environments.Proof] = {}
         self._names: dict[str, Key] = {}
         self._ear = Ear(watch_grace)
         self.loaded = False
@@ -366,6 +367,7 @@ class Reconciler:
             return False
         self._seen("ComputeJob", body)
         self._metrics.recorded(job, status)
+        self._note_proof(job, status)
         for note in notes(job, job.status, status):
             self._recorder.record(note)
             _LOGGER.info(
@@ -376,6 +378,15 @@ class Reconciler:
                 extra={"namespace": job.namespace, "job": job.name},
             )
         return True
+
+    def _note_proof(self, job: ComputeJob, status: Status) -> None:
+        """Remember what the end of an algorithm shows of its environment's network."""
+        proof = environments.proof(job, status) if job.status.termination is None else None
+        if proof is not None:
+            self._proofs[job.namespace, job.spec.environment] = proof
+            self._queue.add_after(
+                ("environment", job.namespace, job.spec.environment), _COUNTS_PAUSE
+            )
 
     async def _read_again(self, job: ComputeJob) -> None:
         body = await self._cluster.read("ComputeJob", job.namespace, job.name)
@@ -403,11 +414,13 @@ class Reconciler:
             await self._retire(key)
             return
         self._grant(key)
-        wanted = environments.desired(environment, self._provider)
+        wanted = environments.desired(environment, self._programs)
         for manifest in environments.unlike(wanted, self._store.standing[key]):
             body = await self._cluster.apply(manifest["kind"], key[0], manifest)
             self._store.put(manifest["kind"], body)
-        verdict = environments.judge(environment, await self._storage_classes())
+        verdict = environments.judge(
+            environment, await self._storage_classes(), has_canary=self._hands.canary is not None
+        )
         pause = _READY_PAUSE if verdict.ready else _NOT_READY_PAUSE
         self._queue.add_after(("environment", *key), pause)
         await self._report(environment, verdict)
@@ -419,6 +432,7 @@ class Reconciler:
             verdict,
             in_use=[job.resources for job in jobs if job.holding and job.resources],
             queued=sum(job.waiting for job in jobs),
+            proof=self._proofs.get(environment.key),
             now=self._clock(),
         )
         if all(environment.status.get(field) == value for field, value in status.items()):

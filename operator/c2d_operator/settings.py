@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~:/\[\]%-]{1,2048}")
+_ENDPOINT = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,4}")
 
 
 class SettingsError(Exception):
@@ -21,6 +22,7 @@ class Settings:
     provider_url: str
     ipfs_gateway: str
     arweave_gateway: str
+    canary: str
     namespaces: tuple[str, ...]
     namespace: str
     pod: str
@@ -65,6 +67,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         provider_url=environ.get("C2D_PROVIDER_URL", "").rstrip("/"),
         ipfs_gateway=environ.get("C2D_IPFS_GATEWAY", "").rstrip("/"),
         arweave_gateway=environ.get("C2D_ARWEAVE_GATEWAY", "").rstrip("/"),
+        canary=environ.get("C2D_CANARY", ""),
         namespaces=tuple(
             dict.fromkeys(part.strip() for part in text("C2D_NAMESPACES").split(",") if part)
         ),
@@ -85,6 +88,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     problems += _url_problems("C2D_PROVIDER_URL", settings.provider_url)
     problems += _url_problems("C2D_IPFS_GATEWAY", settings.ipfs_gateway)
     problems += _url_problems("C2D_ARWEAVE_GATEWAY", settings.arweave_gateway)
+    problems += _canary_problems(settings.canary)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
@@ -100,3 +104,9 @@ def _url_problems(name: str, url: str) -> list[str]:
     if not url or (is_good and _PLAIN.fullmatch(url)):
         return []
     return [f"the URL in {name} is not one of http or https, host, port and path"]
+
+
+def _canary_problems(where: str) -> list[str]:
+    if not where or _ENDPOINT.fullmatch(where):
+        return []
+    return ["C2D_CANARY is not a host and a port, such as c2d-canary:8033"]

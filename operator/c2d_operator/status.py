@@ -78,6 +78,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     UNSCHEDULABLE = "Unschedulable"
     POD_REFUSED = "PodRefused"
+    NETWORK_NOT_ISOLATED = "NetworkNotIsolated"
     ALGORITHM_FAILED = "AlgorithmFailed"
     OUT_OF_MEMORY = "OutOfMemory"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
@@ -124,6 +125,7 @@ FAILURES: Final = {
     Reason.IMAGE_PULL_FAILED: _PULL_FAILED,
     Reason.UNSCHEDULABLE: _CONTAINER_FAILED,
     Reason.POD_REFUSED: _CONTAINER_FAILED,
+    Reason.NETWORK_NOT_ISOLATED: _CONTAINER_FAILED,
     Reason.ALGORITHM_FAILED: _RUN_FAILED,
     Reason.OUT_OF_MEMORY: _RUN_FAILED,
     Reason.DEADLINE_EXCEEDED: _RUN_FAILED,

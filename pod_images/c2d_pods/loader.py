@@ -8,18 +8,28 @@ import argparse
 import logging
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from c2d_api.asset_request import TOKEN_FILE, TOKEN_MOUNT
 from c2d_api.exits import MESSAGE_PATH, PodExit, Report
-from c2d_api.tasks import SOURCES_MOUNT, TASK_FILE, TASK_MOUNT, LoaderTask, decode_loader_task
+from c2d_api.tasks import (
+    SOURCES_MOUNT,
+    TASK_FILE,
+    TASK_MOUNT,
+    Endpoint,
+    LoaderTask,
+    decode_loader_task,
+)
 from c2d_api.workspace import (
     ADMIN_LOGS,
     FOLDERS,
     INPUTS,
     LAUNCHER,
+    LAUNCHER_CLOSED,
+    LAUNCHER_CONNECT,
     LAUNCHER_SCRIPT,
     LAUNCHER_SHELL,
     READ_ONLY,
@@ -35,6 +45,8 @@ from c2d_pods.placing import created, inline, place
 log = logging.getLogger("c2d_pods.loader")
 
 OWN_LAUNCHER = Path(__file__).parent / "launcher"
+REACHED = 9
+"""What the launcher's script for connecting ends with where something takes the connection."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,10 +108,11 @@ def load(options: argparse.Namespace) -> Report:
     prepare(options.data)
     log_to(options.data / ADMIN_LOGS / "loading.log")
     log.info("Loading the assets of job %s", task.job)
-    place_launcher(options.data, options.busybox)
+    place_launcher(options.data, options.busybox, task.closed)
     patience = Patience(
         attempts=options.attempts, first_pause=options.first_pause, stall=options.stall
     )
+    reach(options.data / LAUNCHER, task.canary, patience)
     if task.secrets:
         from c2d_pods.described import with_described_files  # noqa: PLC0415 - few jobs need it
 
@@ -123,19 +136,53 @@ def prepare(data: Path) -> None:
         ) from None
 
 
-def place_launcher(data: Path, busybox: Path) -> None:
-    """Put the first process of the algorithm's container on the volume."""
+def place_launcher(data: Path, busybox: Path, closed: Sequence[Endpoint] = ()) -> None:
+    """Put the first process of the algorithm's container on the volume.
+
+    With it comes the list of what must not be reached from there.
+    """
+    listed = "".join(f"{endpoint.address} {endpoint.port}\n" for endpoint in closed)
     for source, name, mode in (
         (busybox, LAUNCHER_SHELL, EXECUTABLE),
         (OWN_LAUNCHER / LAUNCHER_SCRIPT, LAUNCHER_SCRIPT, READABLE),
+        (OWN_LAUNCHER / LAUNCHER_CONNECT, LAUNCHER_CONNECT, READABLE),
+        (None, LAUNCHER_CLOSED, READABLE),
     ):
         try:
             with created(data / LAUNCHER / name, mode) as target:
-                write(target, source.read_bytes())
+                write(target, source.read_bytes() if source else listed.encode())
         except (OSError, TransferError) as error:
             raise PodError(
                 f"the launcher's {name} cannot be placed: {error}", PodExit.TRY_AGAIN
             ) from None
+
+
+def reach(launcher: Path, canary: Sequence[Endpoint], patience: Patience) -> None:
+    """Reach the canary as the launcher will try to, so that its failure there proves something.
+
+    The policy that opens the way may come a moment after the pod.
+    """
+    for endpoint in canary:
+        for attempt in range(patience.attempts):
+            if attempt:
+                time.sleep(patience.pause(attempt, 0.0, 0.0))
+            if is_reached(launcher, endpoint):
+                break
+        else:
+            raise PodError(
+                f"the canary cannot be reached at {endpoint.address} port {endpoint.port}: is it"
+                " running, and does the network let loaders through?",
+                PodExit.TRY_AGAIN,
+            )
+
+
+def is_reached(launcher: Path, endpoint: Endpoint) -> bool:
+    """Say whether something takes a connection there."""
+    script, where = str(launcher / LAUNCHER_CONNECT), (endpoint.address, str(endpoint.port))
+    shell = str(launcher / LAUNCHER_SHELL)
+    process = os.posix_spawn(shell, [shell, "sh", script, *where], os.environ)
+    _, status = os.waitpid(process, 0)
+    return os.waitstatus_to_exitcode(status) == REACHED
 
 
 def fill(data: Path, task: LoaderTask, patience: Patience, token: Path) -> Report:

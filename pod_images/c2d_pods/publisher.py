@@ -2,6 +2,10 @@
 
 It runs after the algorithm's container has ended. An attempt that finds the manifest of a former
 one has nothing left to do; any other writes the same objects anew.
+
+Files get their index when they are opened, in their order, so that indexes have no gaps though
+files are uploaded side by side and some of them cannot be read. What is left out is listed in a
+file of its own, the last one, and only there if there is something to list.
 """
 
 import argparse
@@ -36,7 +40,15 @@ from c2d_api.tasks import (
 )
 from c2d_api.workspace import ADMIN_LOGS, VOLUME
 from c2d_pods.ending import PodError, Progress, leave, log_to, run
-from c2d_pods.harvest import Found, Limits, harvest, published, reached
+from c2d_pods.harvest import (
+    Found,
+    LeftOut,
+    Limits,
+    VolumeError,
+    harvest,
+    published,
+    reached,
+)
 from c2d_pods.store import PART_BYTES, ResultStore, StoreError, UnknownStoreError
 
 log = logging.getLogger("c2d_pods.publisher")
@@ -44,6 +56,10 @@ log = logging.getLogger("c2d_pods.publisher")
 AdminLog = Literal["loading.log", "publishing.log"]
 READ_BYTES = 256 * 1024
 LISTED = 100
+UPLOADS_AT_ONCE = 16
+BYTES_AT_ONCE = 2 * PART_BYTES
+PATIENT_ATTEMPTS = 6  # with a volume that fails; their pauses are a minute together
+LEFT_OUT_NAME = "publish.log"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,13 +96,42 @@ def publish(options: argparse.Namespace) -> Report:
     data = os.open(options.data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         store = ResultStore(task.store, options.credentials)
-        return asyncio.run(Publication(task, store, data, Limits()).publish())
+        limits = Limits(files=task.max_files, total_bytes=task.max_bytes)
+        return asyncio.run(Publication(task, store, data, limits).publish())
     except UnknownStoreError as error:
         raise PodError(str(error), PodExit.UPLOAD_FAILED) from None
-    except StoreError as error:
+    except (StoreError, VolumeError) as error:
         raise PodError(str(error), PodExit.TRY_AGAIN) from None
     finally:
         os.close(data)
+
+
+class Room:
+    """Room for uploads that run side by side: so many, with so many bytes in memory.
+
+    One task takes and many give back. What is larger than the room has all of it to itself.
+    """
+
+    def __init__(self, places: int, size: int) -> None:
+        """Begin with nothing taken."""
+        self._places = places
+        self._size = size
+        self._left = size
+        self._given_back = asyncio.Event()
+
+    async def take(self, size: int) -> None:
+        """Wait for a place and so many bytes."""
+        while self._places == 0 or self._left < min(size, self._size):
+            self._given_back.clear()
+            await self._given_back.wait()
+        self._places -= 1
+        self._left -= min(size, self._size)
+
+    def give_back(self, size: int) -> None:
+        """Leave a place that was taken for so many bytes."""
+        self._places += 1
+        self._left += min(size, self._size)
+        self._given_back.set()
 
 
 class Publication:
@@ -98,6 +143,9 @@ class Publication:
         self._store = store
         self._data = data
         self._limits = limits
+        self._left_out = LeftOut(patient=task.attempt < PATIENT_ATTEMPTS)
+        self._room = Room(UPLOADS_AT_ONCE, BYTES_AT_ONCE)
+        self._files: list[ResultFile] = []
 
     async def publish(self) -> Report:
         """Bring files and admin logs to the store, then the manifest that names the files."""
@@ -106,23 +154,16 @@ class Publication:
         if former is not None:
             log.info("A former attempt has published everything")
             return report(former)
-        manifest = (await self._upload_all()).encode()
+        await self._upload_all()
+        await self._upload_left_out()
+        manifest = self._manifest().encode()
         for name in get_args(AdminLog):
             await self._upload_admin_log(name)
         if not await self._store.create(key, manifest):
             manifest = await self._store.read(key) or manifest
         return report(manifest)
 
-    async def _upload_all(self) -> Manifest:
-        found = harvest(self._data, self._limits)
-        progress = Progress(of=len(found.files))
-        files = [
-            await self._upload(index, file, name, kind, progress)
-            for index, (file, name, kind) in enumerate(published(found.files))
-        ]
-        for line in found.skipped:
-            log.warning("Left out: %r", line)
-        log.info("Published %s files with %s bytes", progress.files, progress.bytes)
+    def _manifest(self) -> Manifest:
         task = self._task
         return Manifest(
             job=task.job,
@@ -131,21 +172,74 @@ class Publication:
             owner=task.owner,
             viewers=task.viewers,
             outcome=task.outcome,
-            files=tuple(files),
-            skipped=found.skipped,
+            files=tuple(self._files),
+            skipped=self._left_out.lines(),
             expires=expiry(datetime.now(UTC), task.retention),
+            omitted=self._left_out.count,
         )
 
-    async def _upload(
-        self, index: int, file: Found, name: str, kind: FileType, progress: Progress
-    ) -> ResultFile:
-        key = result_key(self._task.uid, index)
-        with reached(self._data, file) as descriptor:
-            content = Content(descriptor, file.size, progress)
-            body = content.whole() if content.is_small else content.chunks()
-            await self._store.write(key, body, file.size)
+    async def _upload_all(self) -> None:
+        """Upload what was found; the first failure ends all other uploads."""
+        found = harvest(self._data, self._limits, self._left_out)
+        progress = Progress(of=len(found))
+        try:
+            async with asyncio.TaskGroup() as uploads:
+                for file, name, kind in published(found):
+                    await self._room.take(file.size)
+                    await self._begin(uploads, file, name, kind, progress)
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        log.info("Published %s files with %s bytes", progress.files, progress.bytes)
+
+    async def _begin(
+        self,
+        uploads: asyncio.TaskGroup,
+        file: Found,
+        name: str,
+        kind: FileType,
+        progress: Progress,
+    ) -> None:
+        """Read a file that is small and let its upload begin, or upload a large one as it is read.
+
+        One that cannot be read has no index, and the next file takes its place.
+        """
+        key = result_key(self._task.uid, len(self._files))
+        body = None
+        try:
+            with reached(self._data, file) as descriptor:
+                content = Content(descriptor, file.size, progress)
+                if content.is_small:
+                    body = content.whole()
+                else:
+                    await content.send(self._store, key)
+        except OSError as error:
+            self._room.give_back(file.size)
+            progress.of -= 1
+            self._left_out.add_unreadable(file.name, error)
+            return
+        self._files.append(ResultFile(name, kind, content.size, content.sha256, key))
+        uploads.create_task(self._finish(key, body, file.size, progress))
+
+    async def _finish(self, key: str, body: bytes | None, size: int, progress: Progress) -> None:
+        """Upload a small file, and count it or a large one."""
+        if body is not None:
+            await self._store.write(key, body, len(body))
+        self._room.give_back(size)
         progress.done()
-        return ResultFile(name, kind, content.size, content.sha256, key)
+
+    async def _upload_left_out(self) -> None:
+        """List for the consumer what is not among the results, if anything is not."""
+        lines = self._left_out.lines()
+        for line in lines:
+            log.warning("Left out: %r", line)
+        if not lines:
+            return
+        text = "\n".join(("Not published, or not whole:", *map(printable, lines), ""))
+        body = text.encode()
+        key = result_key(self._task.uid, len(self._files))
+        await self._store.write(key, body, len(body))
+        sha256 = hashlib.sha256(body).hexdigest()
+        self._files.append(ResultFile(LEFT_OUT_NAME, "publishLog", len(body), sha256, key))
 
     async def _upload_admin_log(self, name: AdminLog) -> None:
         with suppress(FileNotFoundError):
@@ -166,6 +260,7 @@ class Content:
         self._limit = limit
         self._progress = progress
         self._digest = hashlib.sha256()
+        self._failure: OSError | None = None
         self.size = 0
 
     @property
@@ -182,18 +277,45 @@ class Content:
         """Read it all."""
         return b"".join(self.chunks())
 
+    async def send(self, store: ResultStore, key: str) -> None:
+        """Upload it as it is read.
+
+        Raises:
+            OSError: It cannot be read to its end; nothing of it is in the store then.
+            StoreError: The store failed.
+        """
+        try:
+            await store.write(key, self.chunks(), self._limit)
+        except Exception:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+
     def chunks(self) -> Iterator[bytes]:
         """Read it piece by piece."""
-        while piece := os.read(self._descriptor, min(READ_BYTES, self._limit - self.size)):
+        while piece := self._read():
             self._digest.update(piece)
             self.size += len(piece)
             self._progress.add(len(piece))
             yield piece
 
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._descriptor, min(READ_BYTES, self._limit - self.size))
+        except OSError as error:  # kept, since the store's library gives it another type
+            self._failure = error
+            raise
+
+
+def printable(text: str) -> str:
+    """Write what could steer a terminal, or deceive the eye, as escapes."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
 
 def report(manifest: bytes) -> Report:
     """Tell the operator what is published; the first files by name."""
-    files = decode_manifest(manifest).files
+    whole = decode_manifest(manifest)
+    files = whole.files
     return Report(
         count=len(files),
         total_bytes=sum(file.size for file in files),
@@ -201,6 +323,7 @@ def report(manifest: bytes) -> Report:
         files=tuple(
             {"name": file.name, "type": file.type, "size": file.size} for file in files[:LISTED]
         ),
+        omitted=whole.omitted,
     )
 
 

@@ -28,6 +28,8 @@ PART_BYTES = 5 * 2**20
 PARTS_AT_ONCE = 2
 LISTED_AT_ONCE = 1000
 MOST_MANIFEST_BYTES = 32 * 2**20
+# What servers and folders say when no more goes in; the last two are a disk and a quota.
+_FULL = ("507 Insufficient Storage", "StorageFull", "QuotaExceeded", "os error 28", "os error 122")
 ACCESS_KEY, SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 # A part may take a slow line some minutes; a silent store is given up after two.
 _CLIENT: "ClientConfig" = {"connect_timeout": "10s", "timeout": "5m", "read_timeout": "2m"}
@@ -74,7 +76,7 @@ class ResultStore:
                 chunk_size=part_bytes(size),
                 max_concurrency=PARTS_AT_ONCE,
             )
-        except (BaseError, FileNotFoundError) as error:
+        except (BaseError, OSError) as error:
             raise _named(error) from None
 
     async def create(self, key: str, content: bytes) -> bool:
@@ -83,7 +85,7 @@ class ResultStore:
             await obstore.put_async(self._store, key, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
-        except (BaseError, FileNotFoundError) as error:
+        except (BaseError, OSError) as error:
             raise _named(error) from None
         return True
 
@@ -188,10 +190,13 @@ def _credential(folder: Path, name: str) -> str | None:
 
 def _named(error: Exception) -> StoreError:
     """Say what happened without the store's own words, which quote what was sent to it."""
+    words = str(error)
+    if any(sign in words for sign in _FULL):
+        return StoreError("the result store is full")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return StoreError("the result store refused the credentials")
     if isinstance(error, FileNotFoundError):
         return StoreError("the result store knows no such bucket, folder or credentials")
-    if "kind: Connect" in str(error):
+    if "kind: Connect" in words:
         return StoreError("the result store cannot be reached")
     return StoreError(f"the result store failed ({type(error).__name__})")

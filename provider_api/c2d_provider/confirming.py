@@ -135,8 +135,10 @@ def is_freed(job: ComputeJob) -> bool:
         return False
     if failed.reason == "Evicted":
         return failed.message.startswith(_NODE_PRESSURE)
-    has_started = job.status.algorithm_started is not None
-    return failed.reason == "AlgorithmLost" or (not has_started and failed.reason in FREEING)
+    if failed.reason == "AlgorithmLost":
+        # an exit code that says so may be the algorithm's own, which must gain nothing by it
+        return job.status.termination is None
+    return job.status.algorithm_started is None and failed.reason in FREEING
 
 
 @dataclass

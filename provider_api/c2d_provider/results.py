@@ -33,7 +33,7 @@ Opened = LocalStore | S3Store
 PIECE_BYTES = 2**20
 MOST_MANIFEST_BYTES = 32 * 2**20
 ACCESS_KEY, SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
-_MANIFESTS, _STORES, _STORE_SECONDS = 64, 64, 60
+_MANIFEST_BYTES, _STORES, _STORE_SECONDS = 16 * 2**20, 64, 60
 # a download takes as long as its reader does; a silent store is given up after a minute
 _CLIENT: "ClientConfig" = {"connect_timeout": "10s", "timeout": "24h", "read_timeout": "1m"}
 _RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
@@ -48,23 +48,27 @@ _CANNOT = "the results cannot be read at the moment"
 
 @dataclass
 class Recent(Generic[Value]):
-    """The values that were used last, as many as are kept, by key."""
+    """The values that were used last, by key: together they weigh no more than is kept."""
 
     most: int
-    values: "OrderedDict[Any, Value]"
+    values: "OrderedDict[Any, tuple[Value, int]]"
+    weight: int = 0
 
     def get(self, key: Any) -> Value | None:
         """Find a value."""
-        if key in self.values:
-            self.values.move_to_end(key)
-        return self.values.get(key)
-
-    def put(self, key: Any, value: Value) -> None:
-        """Keep a value; the one that was not used for longest goes."""
-        self.values[key] = value
+        if key not in self.values:
+            return None
         self.values.move_to_end(key)
-        while len(self.values) > self.most:
-            self.values.popitem(last=False)
+        return self.values[key][0]
+
+    def put(self, key: Any, value: Value, weight: int = 1) -> None:
+        """Keep a value; those that were not used for longest go, but never the last one."""
+        _, former = self.values.pop(key, (None, 0))
+        self.values[key] = value, weight
+        self.weight += weight - former
+        while self.weight > self.most and len(self.values) > 1:
+            _, (_, gone) = self.values.popitem(last=False)
+            self.weight -= gone
 
 
 class StoredResults:
@@ -82,7 +86,7 @@ class StoredResults:
         self._namespace = namespace
         self._folder = folder
         self._clock = clock
-        self._manifests: Recent[Manifest] = Recent(_MANIFESTS, OrderedDict())
+        self._manifests: Recent[Manifest] = Recent(_MANIFEST_BYTES, OrderedDict())
         self._stores: Recent[tuple[float, Opened]] = Recent(_STORES, OrderedDict())
 
     async def files(self, job: ComputeJob) -> tuple[ResultFile, ...] | Refusal:
@@ -124,7 +128,7 @@ class StoredResults:
         if digest(data) != results.manifest_digest:
             raise UnavailableError("the results are not those that the job's status names")
         manifest = decode_manifest(data)
-        self._manifests.put((job.uid, results.manifest_digest), manifest)
+        self._manifests.put((job.uid, results.manifest_digest), manifest, len(data))
         return manifest
 
     async def _store(self, job: ComputeJob) -> Opened:

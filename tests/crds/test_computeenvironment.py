@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import examples
+import schemas
 from c2d_api.computeenvironment import (
     Address,
     Consumer,
@@ -50,6 +51,8 @@ TERMS = st.builds(
     storage_class_name=MAYBE_TEXT,
     consumer=MAYBE_TEXT,
     retention=st.none() | NUMBER,
+    max_files=NUMBER,
+    max_bytes=NUMBER,
 )
 
 
@@ -86,6 +89,7 @@ def test_every_field_of_a_spec_is_read() -> None:
         "s3://results/jobs", "http://10.89.0.2:7070", "us-east-1", "store-key"
     )
     assert environment.retention == 604800
+    assert (environment.max_files, environment.max_bytes) == (20_000, 2**40)
     assert environment.deadlines == Deadlines(1, 2, 3, 4, 5)
     assert environment.egress == (Address("10.1.2.0/24", 8080),)
     assert environment.description == "Two cores, no network"
@@ -104,6 +108,15 @@ def test_an_environment_without_a_retention_keeps_results_for_ever() -> None:
     body = examples.full_environment()
     del body["spec"]["results"]["retention"]
     assert parsed(spec=body["spec"]).retention is None
+
+
+def test_an_environment_from_before_there_were_limits_has_those_of_the_schema() -> None:
+    body = examples.full_environment()
+    fields = dict(schemas.fields(schemas.schema_of("ComputeEnvironment")))
+    del body["spec"]["results"]["maxFiles"], body["spec"]["results"]["maxBytes"]
+    environment = parsed(spec=body["spec"])
+    assert environment.max_files == fields["spec.results.maxFiles"]["default"]
+    assert environment.max_bytes == fields["spec.results.maxBytes"]["default"]
 
 
 def test_every_setting_of_pods_is_read() -> None:

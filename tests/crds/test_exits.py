@@ -33,6 +33,7 @@ REPORT = st.builds(
     total_bytes=NUMBER,
     manifest_digest=st.sampled_from(["", DIGEST]),
     files=st.lists(st.builds(file, ANY_TEXT, NUMBER), max_size=5).map(tuple),
+    omitted=NUMBER,
 )
 
 
@@ -47,13 +48,19 @@ def test_a_report_always_fits(report: Report) -> None:
     assert report.message.startswith(read.message)
     assert bool(read.message) == bool(report.message)
     assert (read.count, read.total_bytes) == (report.count, report.total_bytes)
-    assert read.manifest_digest == report.manifest_digest
+    assert (read.manifest_digest, read.omitted) == (report.manifest_digest, report.omitted)
     assert report.files[: len(read.files)] == read.files
 
 
 def test_a_small_report_is_whole() -> None:
     report = Report("All is there", 2, 30, DIGEST, (file("a/b.csv", 10), file("Größe", 20)))
     assert decode_report(report.encode()) == report
+
+
+def test_a_report_from_before_omissions_were_counted_is_read() -> None:
+    body = json.loads(Report("x", 2, 30, DIGEST).encode())
+    del body["omitted"]
+    assert decode_report(json.dumps(body)) == Report("x", 2, 30, DIGEST)
 
 
 def test_files_give_way_before_the_message() -> None:

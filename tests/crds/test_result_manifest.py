@@ -40,6 +40,7 @@ MANIFEST = st.builds(
     files=st.lists(FILE, max_size=3).map(tuple),
     skipped=st.lists(ANY_TEXT, max_size=3).map(tuple),
     expires=st.none() | ANY_TEXT,
+    omitted=st.integers(0, 2**31),
 )
 
 
@@ -81,6 +82,12 @@ def test_a_manifest_that_was_written_before_there_was_an_expiry_is_read() -> Non
     manifest = Manifest("job", "jobs", "uid", None, (), "Complete", ())
     assert b"expires" not in manifest.encode()
     assert decode_manifest(manifest.encode()).expires is None
+
+
+def test_a_manifest_that_was_written_before_omissions_were_counted_is_read() -> None:
+    manifest = Manifest("job", "jobs", "uid", None, (), "Complete", ())
+    assert b"omitted" not in manifest.encode()
+    assert decode_manifest(manifest.encode()).omitted == 0
 
 
 @given(st.binary())

@@ -65,6 +65,9 @@ PUBLISHER_TASK = st.builds(
     outcome=TEXT,
     store=st.builds(Store, TEXT, MAYBE_TEXT, MAYBE_TEXT, MAYBE_TEXT),
     retention=st.none() | st.integers(1, 2**31),
+    max_files=st.integers(1, 2**31),
+    max_bytes=st.integers(1, 2**63),
+    attempt=st.integers(0, 2**31),
 )
 
 

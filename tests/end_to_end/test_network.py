@@ -1,6 +1,7 @@
 """An algorithm reaches nothing, where a pod beside it without a policy reaches it all."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -101,18 +102,81 @@ def outside(run: Run, targets: Targets) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def inside(run: Run, targets: Targets) -> dict[str, str]:
     """What an algorithm sees."""
-    run.start(
-        prober=run.job(
-            "python $ALGO",
-            image="ALGO",
-            code=f"{PROBE}{CONNECT}{TELL}",
-            algorithm={"customData": json.dumps(targets)},
-        )
-    )
+    run.start(prober=probe(run, targets))
     ended = run.finished("prober")
     assert ended.outcome == ("Complete", "Succeeded"), ended.message
     seen: dict[str, str] = json.loads(ended.text("seen.json"))
     return seen
+
+
+def probe(run: Run, targets: Targets, **spec: Any) -> dict[str, Any]:
+    """Describe a job whose algorithm tries everything."""
+    return run.job(
+        "python $ALGO",
+        image="ALGO",
+        code=f"{PROBE}{CONNECT}{TELL}",
+        algorithm={"customData": json.dumps(targets)},
+        spec=spec,
+    )
+
+
+@pytest.fixture(scope="module")
+def opened(run: Run) -> Iterator[None]:
+    """Let algorithms of two environments out, by a policy beside those that are kept.
+
+    What any policy allows is open.
+    """
+    run.create_environment("proven")
+    run.create_environment("trusting", networkIsolation="Unverified")
+    names = [run.named("proven"), run.named("trusting")]
+    chosen = [{"key": "computetodata.io/environment", "operator": "In", "values": names}]
+    spec = {"podSelector": {"matchExpressions": chosen}, "policyTypes": ["Egress"], "egress": [{}]}
+    name = run.create("networking.k8s.io/v1", "NetworkPolicy", "opened", spec=spec)
+    yield
+    run.kubectl("delete", "networkpolicy", name)
+
+
+def condition(run: Run, environment: str) -> tuple[str, str]:
+    """Read what an environment tells of its network."""
+    conditions = run.read("computeenvironment", environment)["status"]["conditions"]
+    (found,) = [one for one in conditions if one["type"] == "NetworkIsolated"]
+    return found["status"], found["reason"]
+
+
+@pytest.mark.usefixtures("opened")
+def test_no_algorithm_starts_in_an_open_network(run: Run, targets: Targets) -> None:
+    proven = run.named("proven")
+    run.start(stray=probe(run, targets, environment=proven))
+    ended = run.finished("stray")
+    assert ended.outcome == ("Failed", "NetworkNotIsolated"), ended.message
+    assert ended.files == {"algorithm.log"}
+    assert ended.lines("algorithm.log") == ["launcher: the network is not closed"]
+    eventually(
+        lambda: condition(run, proven) == ("False", "NetworkOpen"),
+        "the environment's word about its network",
+        30,
+    )
+
+
+@pytest.mark.usefixtures("opened")
+def test_only_policies_keep_an_algorithm_in(
+    run: Run, targets: Targets, outside: dict[str, str]
+) -> None:
+    run.start(free=probe(run, targets, environment=run.named("trusting")))
+    ended = run.finished("free")
+    assert ended.outcome == ("Complete", "Succeeded"), ended.message
+    assert json.loads(ended.text("seen.json")) == outside
+
+
+def test_an_algorithm_that_ran_has_shown_that_the_network_is_closed(
+    run: Run, inside: dict[str, str]
+) -> None:
+    assert inside
+    eventually(
+        lambda: condition(run, run.named("tests")) == ("True", "Verified"),
+        "the environment's word about its network",
+        30,
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

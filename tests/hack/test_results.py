@@ -19,7 +19,20 @@ def places(*names: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "/etc/passwd", "../up", "a/../../up", "a//b", "a/", "./a", "a/.", "x" * 256],
+    [
+        "",
+        ".",
+        "..",
+        "/etc/passwd",
+        "../up",
+        "a/../../up",
+        "a//b",
+        "a/",
+        "./a",
+        "a/.",
+        "x" * 256,
+        "\x01" * 600 + "/a",
+    ],
 )
 def test_a_name_that_is_no_path_below_a_folder_is_refused(name: str) -> None:
     assert safe_path(name) is None
@@ -51,6 +64,24 @@ def test_no_file_takes_the_place_of_another() -> None:
     assert places("algorithm.log", "algorithm.log") == ["algorithm.log", "00001"]
     assert places("00001", "00001") == ["00001", "00001~"]
     assert places("00002", "00002~", "..") == ["00002", "00002~", "00002~~"]
+
+
+def test_names_that_some_file_systems_do_not_tell_apart_get_places_apart() -> None:
+    assert places("A", "a", "\u00e9", "e\u0301", "stra\u00dfe", "STRASSE") == [
+        "A",
+        "00001",
+        "\u00e9",
+        "00003",
+        "stra\u00dfe",
+        "00005",
+    ]
+    assert places("A", "a/b") == ["A", "00001"]
+    assert places("A/b", "a") == ["A/b", "00001"]
+
+
+def test_ten_thousand_files_have_ten_thousand_places() -> None:
+    names = [f"{number % 100}/{number}" for number in range(10_000)]
+    assert places(*names) == names
 
 
 def test_a_file_is_never_a_folder_of_another() -> None:

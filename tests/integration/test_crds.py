@@ -422,6 +422,7 @@ ENVIRONMENT_FIELDS = (
             "file:///etc",
             "file://claim/../../etc",
             "gs://bucket",
+            "az://container",
         ),
     ),
     Field(
@@ -462,6 +463,8 @@ ENVIRONMENT_FIELDS = (
     Field("spec.results.region", MATCH, ("us-east-1",), ("", "US", "a b", "a/b", "a\n")),
     like(SUBDOMAINS, "spec.results.credentialsSecret"),
     Field("spec.results.retention", "must be of type int", (1, 315360000), (1.5, "1", True)),
+    Field("spec.results.maxFiles", "must be of type int", (1, 50000), (1.5, "1", True)),
+    Field("spec.results.maxBytes", "must be of type int", (1, 2**44), (1.5, "1", True)),
     like(SUBDOMAINS, "spec.pods.runtimeClassName"),
     like(SUBDOMAINS, "spec.pods.priorityClassName"),
     Field(

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from c2d_api.exits import LauncherExit
 from local_stack import packages
 
 LIMIT = 64 * 2**20
-SCRIPT = Path(c2d_pods.__file__).parent / "launcher" / "launch.sh"
+LAUNCHER = Path(c2d_pods.__file__).parent / "launcher"
+SCRIPT = LAUNCHER / "launch.sh"
 NOTICE = b"\nlauncher: the log ends here, at its limit of 67108864 bytes\n"
 NOBODY = 4242
 OUT_OF_REACH = 1 << 31 | 1 << 32
@@ -59,6 +61,8 @@ class Image:
         os.chown(self.logs, NOBODY, NOBODY)
         shutil.copy(busybox, root / ".c2d/busybox")
         shutil.copy(SCRIPT, root / ".c2d/launch.sh")
+        shutil.copy(LAUNCHER / "connect.sh", root / ".c2d/connect.sh")
+        self.close()
 
     @property
     def log(self) -> Path:
@@ -74,6 +78,11 @@ class Image:
             shutil.copy(library, path)
         for tool in tools:
             shutil.copy(self.busybox, self.root / "bin" / tool)
+
+    def close(self, *ports: int) -> None:
+        """List what must not be reached."""
+        listed = "".join(f"127.0.0.1 {port}\n" for port in ports)
+        (self.root / ".c2d/closed").write_text(listed)
 
     def program(self, path: str, text: str) -> None:
         (self.root / path).write_text(f"#!/.c2d/busybox sh\n{text}\n")
@@ -208,6 +217,77 @@ def test_without_a_place_for_its_log_nothing_runs(image: Image) -> None:
     output, _ = process.communicate(timeout=30)
     assert process.returncode == LauncherExit.BROKEN
     assert b"ran" not in output
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        opened.settimeout(20)
+        yield opened
+
+
+def port_of(listener: socket.socket) -> int:
+    return int(listener.getsockname()[1])
+
+
+def test_an_algorithm_starts_where_nothing_is_reached_that_is_closed(any_image: Image) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        ports = port_of(one), port_of(two)
+    any_image.close(*ports)
+    assert any_image.run("echo ran") == Ended(0, b"ran\n", b"ran\n")
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_an_algorithm_does_not_start_in_an_open_network(
+    any_image: Image, listener: socket.socket, place: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        silent = port_of(gone)
+    ports = [port_of(listener), silent]
+    any_image.close(*(ports if place == "first" else reversed(ports)))
+    patient = SCRIPT.read_text()
+    assert patient.count("grace=15 ") == 1
+    (any_image.root / ".c2d/launch.sh").write_text(patient.replace("grace=15 ", "grace=1 "))
+    ended = any_image.run("echo ran")
+    assert ended.code == LauncherExit.NETWORK_OPEN
+    assert ended.output == ended.log == b"launcher: the network is not closed\n"
+
+
+def test_an_algorithm_waits_for_a_policy_that_comes_late(
+    any_image: Image, listener: socket.socket
+) -> None:
+    any_image.close(port_of(listener))
+    process = any_image.start("echo ran")
+    listener.accept()[0].close()
+    assert process.poll() is None
+    listener.close()
+    assert any_image.ended(process) == Ended(0, b"ran\n", b"ran\n")
+
+
+@pytest.mark.parametrize("missing", ["closed", "connect.sh"])
+def test_what_cannot_be_found_out_is_no_proof(any_image: Image, missing: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        any_image.close(port_of(gone))
+    (any_image.root / ".c2d" / missing).unlink()
+    ended = any_image.run("echo ran")
+    assert ended.code == LauncherExit.BROKEN
+    assert b"ran" not in ended.output
+    assert b"cannot be found out" in ended.log
+
+
+def test_a_stop_ends_the_wait_for_a_closed_network(
+    any_image: Image, listener: socket.socket
+) -> None:
+    any_image.close(port_of(listener))
+    process = any_image.start("trap 'echo told; exit 5' TERM; sleep 60 & wait")
+    listener.accept()[0].close()
+    os.kill(first_process(process), signal.SIGTERM)
+    listener.close()
+    ended = any_image.ended(process)
+    assert (ended.code, ended.log) in {(5, b"told\n"), (143, b"")}
 
 
 def test_it_refuses_to_be_any_but_the_first_process(busybox: Path, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The operator as its own ServiceAccount on a real API server; pods are moved by the test."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
 
+from c2d_api.exits import PodExit
 from c2d_operator.cluster import AlreadyExistsError, Cluster, connect
 from operator_stack import (
     JOBS,
@@ -21,10 +23,13 @@ from operator_stack import (
 )
 from pretend_node import node, succeed
 
+CANARY_PORT = 18033
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with operator_stack(tmp_path_factory.mktemp("operator") / "cluster", volumes=12) as stack:
+        stack.settings["C2D_CANARY"] = f"127.0.0.1:{CANARY_PORT}"
         stack.start()
         stack.kubectl("wait", "--for=condition=Ready", "-n", JOBS, "cenv/env")
         yield stack
@@ -70,6 +75,35 @@ async def test_a_failing_algorithm_is_published_and_keeps_its_exit_code(
     assert await children(cluster, "three") == []
     described = stack.kubectl("describe", "cjob", "-n", JOBS, "three")
     assert "AlgorithmFailed" in described
+
+
+async def test_results_wait_for_a_store_that_is_mended_and_nothing_is_deleted_meanwhile(
+    stack: Stack, cluster: Cluster
+) -> None:
+    mended = asyncio.Event()
+
+    def script(_job: str, phase: str) -> int | None:
+        return PodExit.TRY_AGAIN if phase == "publishing" and not mended.is_set() else 0
+
+    words = "the result store refused the credentials"
+    async with node(cluster, JOBS, script, words):
+        await cluster.create("ComputeJob", JOBS, dict(job("mended")))
+
+        async def repeated() -> Json | None:
+            body = await cluster.read("ComputeJob", JOBS, "mended") or {}
+            attempts = body.get("status", {}).get("attempts", {})
+            return body if attempts.get("publishing", 0) >= 2 else None
+
+        body = await eventually(repeated, "a third publisher")
+        told = condition(body, "ResultsPublished")
+        assert (told["status"], told["message"]) == ("Unknown", f"once more: {words}")
+        workspace = await cluster.read("PersistentVolumeClaim", JOBS, "mended-workspace")
+        assert workspace is not None
+        assert "deletionTimestamp" not in workspace["metadata"]
+        mended.set()
+        body = await until(cluster, "mended", "Complete")
+    assert body["status"]["results"]["count"] == 1
+    assert await children(cluster, "mended") == []
 
 
 async def test_a_running_job_stops_when_its_consumer_asks(stack: Stack, cluster: Cluster) -> None:
@@ -199,6 +233,45 @@ async def test_standing_objects_are_restored_and_left_alone_otherwise(
     assert "egress" not in after["spec"]
     applied = [write for write in stack.writes("env-") if "networkpolicies" in write]
     assert len(applied) == 4
+
+
+async def canary_answers(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def test_no_algorithm_starts_while_the_canary_is_silent(
+    stack: Stack, cluster: Cluster
+) -> None:
+    proven = environment(
+        "proven", networkIsolation="CanaryOnly", deadlines={"starting": 5, "loading": 60}
+    )
+    await cluster.create("ComputeEnvironment", JOBS, dict(proven))
+
+    async def waits() -> Json | None:
+        body = await cluster.read("ComputeJob", JOBS, "proving")
+        seen = condition(body or {}, "AlgorithmCompleted")
+        return seen if seen.get("reason") == "NetworkNotIsolated" else None
+
+    async def known() -> Json | None:
+        body = await cluster.read("ComputeEnvironment", JOBS, "proven")
+        seen = condition(body or {}, "NetworkIsolated")
+        return seen if seen.get("status") == "True" else None
+
+    async with node(cluster, JOBS, succeed):
+        await cluster.create("ComputeJob", JOBS, dict(job("proving", environment="proven")))
+        waiting = await eventually(waits, "a word about the canary")
+        assert waiting["status"] == "Unknown"
+        gated = await cluster.read("Pod", JOBS, "proving-algorithm")
+        assert gated is not None
+        assert gated["spec"]["schedulingGates"]
+        async with await asyncio.start_server(canary_answers, "127.0.0.1", CANARY_PORT):
+            await until(cluster, "proving", "Complete")
+            await eventually(known, "the network's proof")
+        await cluster.create("ComputeJob", JOBS, dict(job("unproven", environment="proven")))
+        failed = await until(cluster, "unproven", "Failed")
+    assert failed["status"]["reason"] == "NetworkNotIsolated"
+    assert "canary" in condition(failed, "Failed")["message"]
+    assert failed["status"]["ocean"]["status"] == 22
 
 
 async def test_an_environment_without_its_storage_class_says_so(

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,18 @@ from aiohttp import ClientSession
 from obstore.store import S3Store
 
 from c2d_api.computejob import ComputeJob, parse_job
-from c2d_api.results import Manifest, ResultFile, digest, manifest_key, result_key
+from c2d_api.results import (
+    Manifest,
+    ResultFile,
+    admin_log_key,
+    digest,
+    manifest_key,
+    result_key,
+)
 from c2d_api.times import format_time
 from c2d_provider.ports import Stored, UnavailableError
 from c2d_provider.refusals import Reason, Refusal
-from c2d_provider.results import StoredResults
+from c2d_provider.results import Recent, StoredResults
 from chain_facts import CONSUMER
 from provider_fakes import NOW, served, signed
 from s3 import S3, s3_server
@@ -231,6 +239,52 @@ async def test_a_key_that_a_manifest_makes_up_is_not_read(server: S3) -> None:
     manifest = Manifest(NAME, "jobs", UID, CONSUMER, (), "Complete", (file,)).encode()
     obstore.put(writer(server), manifest_key(UID), manifest, use_multipart=False)
     assert await whole(await reader(server).read(finished(server, manifest), 0, None)) == b"mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["../adminlogs/loading.log", "adminlogs/loading.log", "/adminlogs/publishing.log"]
+)
+async def test_no_name_and_no_key_of_a_result_leads_to_the_admin_logs(
+    server: S3, name: str
+) -> None:
+    store = writer(server)
+    for log in ("loading.log", "publishing.log"):
+        obstore.put(store, admin_log_key(UID, log), b"for admins", use_multipart=False)  # type: ignore[arg-type]  # mypy widens the tuple's literals
+    publish(server, ("x", b"of the job", 10))
+    key = admin_log_key(UID, "loading.log")
+    file = ResultFile(name, "output", 10, hashlib.sha256(b"of the job").hexdigest(), key)
+    manifest = Manifest(NAME, "jobs", UID, CONSUMER, (), "Complete", (file,)).encode()
+    obstore.put(store, manifest_key(UID), manifest, use_multipart=False)
+    results, job = reader(server), finished(server, manifest)
+    assert await whole(await results.read(job, 0, None)) == b"of the job"
+    assert isinstance(await results.read(job, 1, None), Refusal)
+
+
+async def test_ten_thousand_results_are_listed_and_each_is_read_by_its_index(server: S3) -> None:
+    files = tuple(
+        ResultFile(f"{index}{'n' * 240}", "output", 4, "0" * 64, result_key(UID, index))
+        for index in range(10_000)
+    )
+    store = writer(server)
+    obstore.put(store, result_key(UID, 9_999), b"last", use_multipart=False)
+    manifest = Manifest(NAME, "jobs", UID, CONSUMER, (), "Complete", files).encode()
+    obstore.put(store, manifest_key(UID), manifest, use_multipart=False)
+    results, job = reader(server), finished(server, manifest)
+    assert await results.files(job) == files
+    assert await whole(await results.read(job, 9_999, None)) == b"last"
+
+
+def test_what_is_kept_is_bounded_by_its_weight_and_the_last_one_stays() -> None:
+    recent: Recent[str] = Recent(10, OrderedDict())
+    recent.put("a", "A", 4)
+    recent.put("b", "B", 6)
+    assert recent.get("a") == "A"  # and so b is the one not used for longest
+    recent.put("c", "C", 5)
+    assert (recent.get("a"), recent.get("b"), recent.get("c")) == ("A", None, "C")
+    recent.put("a", "A again", 5)
+    assert (recent.get("a"), recent.get("c")) == ("A again", "C")
+    recent.put("d", "D", 100)
+    assert [recent.get(key) for key in "abcd"] == [None, None, None, "D"]
 
 
 def memory(pid: int, name: str) -> int:

@@ -261,6 +261,12 @@ def test_a_job_keeps_the_retention_that_its_environment_had() -> None:
     assert terms(new_job(), ENVIRONMENT).retention is None
 
 
+def test_a_job_keeps_the_limits_that_its_environment_had() -> None:
+    results = {"store": "s3://results", "maxFiles": 7, "maxBytes": 2**41}
+    kept = terms(new_job(), parse_environment(environment_body(results=results)))
+    assert (kept.max_files, kept.max_bytes) == (7, 2**41)
+
+
 def test_a_job_keeps_the_address_that_stood_for_its_environment() -> None:
     body = environment_body(consumer={"address": examples.ADDRESS})
     assert terms(new_job(), parse_environment(body)).consumer == examples.ADDRESS

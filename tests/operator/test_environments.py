@@ -8,17 +8,22 @@ from typing import Any
 import pytest
 
 from c2d_api.computeenvironment import Environment, Quantities, parse_environment
+from c2d_api.computejob import Status, Termination, parse_job
+from c2d_api.exits import LauncherExit
+from c2d_operator.admission import terms
 from c2d_operator.environments import (
-    Provider,
+    Programs,
+    Proof,
     Verdict,
     desired,
     headline,
     judge,
     parse_standing,
+    proof,
     status,
     unlike,
 )
-from fakes import START, environment_body
+from fakes import START, environment_body, job_manifest
 
 Json = dict[str, Any]
 SOME = Quantities("500m", "1024Mi", "3Gi")
@@ -108,10 +113,11 @@ def test_the_loader_reaches_public_addresses_and_what_the_admin_lists(
     assert allowed(spec, address, port) == open_
 
 
-def loader_rules(url: str) -> list[Json]:
-    """What a provider adds to the rules of loaders."""
-    with_it = desired(environment(), Provider(url, "programs"))
-    without = desired(environment())
+def loader_rules(url: str = "", canary: str = "", mode: str = "Verified") -> list[Json]:
+    """What a provider and a canary add to the rules of loaders."""
+    offered = environment(networkIsolation=mode)
+    with_it = desired(offered, Programs("programs", url, canary))
+    without = desired(offered)
     (differs,) = [m for m in with_it if m not in without] or [None]
     if differs is None:
         return []
@@ -120,19 +126,24 @@ def loader_rules(url: str) -> list[Json]:
     return [rule for rule in differs["spec"]["egress"] if rule not in before]
 
 
-def test_loaders_reach_the_pods_of_the_provider_and_no_others() -> None:
-    assert loader_rules("http://c2d-provider.programs") == [
-        {
-            "to": [
-                {
-                    "namespaceSelector": {
-                        "matchLabels": {"kubernetes.io/metadata.name": "programs"}
-                    },
-                    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "c2d-provider"}},
-                }
-            ]
-        }
+def to_pods(name: str) -> Json:
+    namespace = {"matchLabels": {"kubernetes.io/metadata.name": "programs"}}
+    pods = {"matchLabels": {"app.kubernetes.io/name": name}}
+    return {"to": [{"namespaceSelector": namespace, "podSelector": pods}]}
+
+
+def test_loaders_reach_the_pods_of_provider_and_canary_and_no_others() -> None:
+    assert loader_rules("http://c2d-provider.programs") == [to_pods("c2d-provider")]
+    assert loader_rules(canary="c2d-canary:8033") == [to_pods("c2d-canary")]
+    assert loader_rules("http://c2d-provider.programs", "c2d-canary:8033") == [
+        to_pods("c2d-provider"),
+        to_pods("c2d-canary"),
     ]
+
+
+def test_where_nothing_is_proven_no_canary_is_reached() -> None:
+    assert loader_rules(canary="c2d-canary:8033", mode="CanaryOnly") == [to_pods("c2d-canary")]
+    assert loader_rules(canary="c2d-canary:8033", mode="Unverified") == []
 
 
 @pytest.mark.parametrize(
@@ -149,8 +160,16 @@ def test_loaders_reach_the_address_of_the_provider(url: str, cidr: str, port: in
     ]
 
 
-def test_without_a_provider_loaders_reach_none() -> None:
-    assert loader_rules("") == []
+def test_loaders_reach_the_address_of_the_canary() -> None:
+    (rule,) = loader_rules(canary="[fd00::7]:8033")
+    assert rule == {
+        "to": [{"ipBlock": {"cidr": "fd00::7/128"}}],
+        "ports": [{"protocol": "TCP", "port": 8033}],
+    }
+
+
+def test_without_programs_loaders_reach_none() -> None:
+    assert loader_rules() == []
 
 
 @pytest.mark.parametrize(
@@ -244,8 +263,91 @@ def cls(name: str, *, default: bool = False, day: int = 1, policy: str = "Delete
     ],
 )
 def test_judge(name: str | None, classes: list[Json], reason: str) -> None:
-    verdict = judge(replace(environment(), storage_class_name=name), classes)
+    offered = replace(environment(), storage_class_name=name)
+    verdict = judge(offered, classes, has_canary=False)
     assert (verdict.reason, verdict.ready) == (reason, reason == "Available")
+
+
+@pytest.mark.parametrize(
+    ("mode", "has_canary", "reason"),
+    [
+        ("Verified", True, "Available"),
+        ("Verified", False, "CanaryUnknown"),
+        ("CanaryOnly", True, "Available"),
+        ("CanaryOnly", False, "CanaryUnknown"),
+        ("Unverified", False, "Available"),
+    ],
+)
+def test_isolation_is_proven_by_a_canary(mode: str, has_canary: bool, reason: str) -> None:
+    offered = environment(networkIsolation=mode, storageClassName="fast")
+    verdict = judge(offered, [cls("fast")], has_canary=has_canary)
+    assert (verdict.reason, verdict.ready) == (reason, reason == "Available")
+
+
+def shown(code: int | None, mode: str = "Verified") -> bool | None:
+    """What the end of an algorithm shows, by the code its container ended with."""
+    meta = {"uid": "u", "resourceVersion": "1", "creationTimestamp": START.isoformat()}
+    body = job_manifest()
+    job = parse_job({**body, "metadata": {**body["metadata"], **meta}})
+    ended = Status(
+        environment=terms(job, environment(networkIsolation=mode)),
+        termination=None if code is None else Termination(code, oom_killed=False),
+    )
+    found = proof(job, ended)
+    assert found is None or found.job == "sum"
+    return found.is_closed if found else None
+
+
+@pytest.mark.parametrize(
+    ("code", "is_closed"),
+    [
+        pytest.param(0, True, id="it ran"),
+        pytest.param(3, True, id="it ran and failed"),
+        pytest.param(LauncherExit.NETWORK_OPEN, False, id="the launcher found the network open"),
+        pytest.param(LauncherExit.BROKEN, None, id="the launcher could not tell"),
+        pytest.param(LauncherExit.LOG_EXISTS, None, id="the launcher did not look"),
+        pytest.param(137, None, id="killed, maybe before it came to that"),
+        pytest.param(None, None, id="no container"),
+    ],
+)
+def test_the_end_of_an_algorithm_shows_its_network(code: int | None, is_closed: bool) -> None:
+    assert shown(code) is is_closed
+    assert shown(code, "CanaryOnly") is is_closed
+    assert shown(code, "Unverified") is None
+
+
+def isolation(known: Environment, proof: Proof | None = None, after: int = 0) -> Json:
+    now = START + timedelta(seconds=after)
+    found = status(known, GOOD, in_use=[], queued=0, proof=proof, now=now)
+    return dict(found["conditions"][1])
+
+
+def with_isolation(condition: Json, **spec: Any) -> Environment:
+    return replace(environment(**spec), status={"conditions": [condition]})
+
+
+CLOSED, OPEN = Proof(is_closed=True, job="one"), Proof(is_closed=False, job="two")
+
+
+def test_the_network_is_unknown_until_an_algorithm_has_shown_it() -> None:
+    fresh = environment(networkIsolation="Verified")
+    nothing = isolation(fresh)
+    assert (nothing["status"], nothing["reason"]) == ("Unknown", "NotVerified")
+    closed = isolation(with_isolation(nothing, networkIsolation="Verified"), CLOSED, 5)
+    assert (closed["status"], closed["reason"]) == ("True", "Verified")
+    assert closed["lastTransitionTime"] == "2040-01-01T00:00:05Z"
+    known = with_isolation(closed, networkIsolation="Verified")
+    assert isolation(known, None, 9) == closed
+    assert isolation(known, Proof(is_closed=True, job="three"), 9) == closed
+    wide = isolation(known, OPEN, 9)
+    assert (wide["status"], wide["reason"]) == ("False", "NetworkOpen")
+    assert "two" in wide["message"]
+
+
+def test_what_was_shown_counts_no_longer_where_nothing_is_verified() -> None:
+    closed = isolation(environment(networkIsolation="Verified"), CLOSED)
+    found = isolation(with_isolation(closed, networkIsolation="Unverified"), CLOSED)
+    assert (found["status"], found["reason"]) == ("Unknown", "NotVerified")
 
 
 GOOD = Verdict(ready=True, reason="Available", message="")
@@ -254,9 +356,11 @@ BAD = Verdict(ready=False, reason="StorageClassNotFound", message="")
 
 def test_equal_facts_give_an_equal_status() -> None:
     fresh = replace(environment(), status={})
-    first = status(fresh, GOOD, in_use=[SOME], queued=2, now=START)
+    first = status(fresh, GOOD, in_use=[SOME], queued=2, proof=None, now=START)
     later = START + timedelta(seconds=99)
-    second = status(replace(environment(), status=first), GOOD, in_use=[SOME], queued=2, now=later)
+    second = status(
+        replace(environment(), status=first), GOOD, in_use=[SOME], queued=2, proof=None, now=later
+    )
     assert second == first
     assert (first["runningJobs"], first["queuedJobs"]) == (1, 2)
     assert first["inUse"] == {"cpu": "500m", "memory": "1Gi", "disk": "3Gi"}
@@ -264,10 +368,10 @@ def test_equal_facts_give_an_equal_status() -> None:
 
 def test_readiness_is_dated_by_its_last_change() -> None:
     fresh = replace(environment(), status={})
-    first = status(fresh, GOOD, in_use=[], queued=0, now=START)
+    first = status(fresh, GOOD, in_use=[], queued=0, proof=None, now=START)
     known = replace(environment(), status=first)
     later = START + timedelta(seconds=99)
-    ready, isolated = status(known, BAD, in_use=[], queued=0, now=later)["conditions"]
+    ready, isolated = status(known, BAD, in_use=[], queued=0, proof=None, now=later)["conditions"]
     assert (ready["status"], ready["lastTransitionTime"]) == ("False", "2040-01-01T00:01:39Z")
     assert (isolated["status"], isolated["lastTransitionTime"]) == (
         "Unknown",
@@ -277,9 +381,9 @@ def test_readiness_is_dated_by_its_last_change() -> None:
 
 def test_only_a_change_of_readiness_is_worth_an_event() -> None:
     fresh = replace(environment(), status={})
-    good = status(fresh, GOOD, in_use=[], queued=0, now=START)
+    good = status(fresh, GOOD, in_use=[], queued=0, proof=None, now=START)
     assert headline(fresh, good) == ("Available", "", False)
     known = replace(fresh, status=good)
     assert headline(known, good) is None
-    bad = status(known, BAD, in_use=[], queued=0, now=START)
+    bad = status(known, BAD, in_use=[], queued=0, proof=None, now=START)
     assert headline(known, bad) == ("StorageClassNotFound", "", True)

@@ -431,6 +431,29 @@ def test_published_results_are_recorded_with_their_digest() -> None:
     assert (results.count, results.total_bytes, len(results.files)) == (1, 5, 1)
 
 
+def test_what_was_left_out_is_told_with_the_results() -> None:
+    message = Report(count=3, total_bytes=5, manifest_digest="sha256:0", omitted=2).encode()
+    publisher = pod("publishing", ended=Ended(0, "Completed", message, START))
+    step = decide(st.RESULTS_PUBLISHED, publisher)
+    condition = step.status.condition(st.RESULTS_PUBLISHED)
+    assert condition is not None
+    assert condition.message == (
+        "3 files, 5 bytes; 2 more left out or cut, named in publish.log of the results"
+    )
+
+
+@pytest.mark.parametrize("code", [75, 70, 81, 137, None])
+def test_a_publisher_that_fails_is_followed_by_another_and_says_why(code: int | None) -> None:
+    words = Report("the result store refused the credentials").encode()
+    publisher = pod("publishing", ended=ended(code, message=words))
+    step = decide(st.RESULTS_PUBLISHED, publisher, after=899)
+    condition = step.status.condition(st.RESULTS_PUBLISHED)
+    assert condition is not None
+    assert (condition.status, step.status.publishing_attempt) == ("Unknown", 1)
+    assert condition.message == "once more: the result store refused the credentials"
+    assert step.actions == ()
+
+
 def test_published_results_count_though_the_claim_is_gone_since() -> None:
     publisher = pod("publishing", ended=Ended(0, "Completed", PUBLISHED, START))
     lost = Findings(absent=frozenset({"claim-uid"}))
@@ -483,6 +506,9 @@ TAKEN = Findings(foreign=frozenset({"sum-workspace", LOADER_NAME, PUBLISHER_NAME
 def refused(name: str, refusal: Refusal) -> Findings:
     """Note a refused creation."""
     return Findings(refused=MappingProxyType({name: refusal}))
+
+
+UNPROVEN = refused(ALGORITHM_NAME, Refusal("the canary is silent", START, final=False))
 
 
 @pytest.mark.parametrize(
@@ -655,6 +681,20 @@ def refused(name: str, refusal: Refusal) -> Findings:
             id="the launcher refused a second start",
         ),
         pytest.param(
+            decide(
+                st.ALGORITHM_COMPLETED, replace(RUNNING, ended=ended(LauncherExit.NETWORK_OPEN))
+            ),
+            st.ALGORITHM_COMPLETED,
+            Reason.NETWORK_NOT_ISOLATED,
+            id="the launcher found the network open",
+        ),
+        pytest.param(
+            decide(st.ALGORITHM_COMPLETED, GATED, findings=UNPROVEN, after=400),
+            st.ALGORITHM_COMPLETED,
+            Reason.NETWORK_NOT_ISOLATED,
+            id="the canary cannot be reached for too long",
+        ),
+        pytest.param(
             decide(st.ALGORITHM_COMPLETED, replace(RUNNING, ended=ended(137, "Evicted"))),
             st.ALGORITHM_COMPLETED,
             Reason.EVICTED,
@@ -742,6 +782,12 @@ def refused(name: str, refusal: Refusal) -> Findings:
             st.RESULTS_PUBLISHED,
             Reason.RESULTS_UPLOAD_FAILED,
             id="the last publisher fails past the deadline",
+        ),
+        pytest.param(
+            decide(st.RESULTS_PUBLISHED, pod("publishing", ended=ended(83))),
+            st.RESULTS_PUBLISHED,
+            Reason.RESULTS_UPLOAD_FAILED,
+            id="the URL of the store is none that a publisher knows",
         ),
     ],
 )
@@ -863,6 +909,20 @@ def test_patience(step: Step) -> None:
             "PodRefused",
             "exceeded quota",
             id="a publisher that the quota has no room for",
+        ),
+        pytest.param(
+            decide(st.ALGORITHM_COMPLETED, GATED, findings=UNPROVEN),
+            st.ALGORITHM_COMPLETED,
+            "NetworkNotIsolated",
+            "the canary is silent",
+            id="a canary that cannot be reached",
+        ),
+        pytest.param(
+            decide(st.ALGORITHM_COMPLETED, RELEASED, findings=UNPROVEN),
+            st.ALGORITHM_COMPLETED,
+            "Starting",
+            "",
+            id="not once it was reached",
         ),
     ],
 )

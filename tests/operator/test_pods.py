@@ -7,9 +7,21 @@ from typing import Any
 import pytest
 
 import examples
-from c2d_api.computeenvironment import PodSettings, Store, Terms, parse_environment
+from c2d_api.computeenvironment import (
+    NetworkIsolation,
+    PodSettings,
+    Store,
+    Terms,
+    parse_environment,
+)
 from c2d_api.computejob import ComputeJob, parse_job
-from c2d_api.tasks import TASK_ANNOTATION, Gateways, decode_loader_task, decode_publisher_task
+from c2d_api.tasks import (
+    TASK_ANNOTATION,
+    Endpoint,
+    Gateways,
+    decode_loader_task,
+    decode_publisher_task,
+)
 from c2d_operator import admission
 from c2d_operator import status as st
 from c2d_operator.children import GATE, Phase, parse_claim, parse_pod
@@ -67,6 +79,26 @@ def test_pods_satisfy_the_restricted_standard(phase: Phase) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
     kinds = {key for volume in spec["volumes"] for key in volume if key != "name"}
     assert kinds <= {"persistentVolumeClaim", "emptyDir", "downwardAPI", "secret"}
+
+
+CANARY, API_SERVER = Endpoint("10.96.0.7", 8033), Endpoint("10.96.0.1", 443)
+
+
+@pytest.mark.parametrize(
+    ("mode", "canary", "closed"),
+    [
+        ("Verified", (CANARY,), (CANARY, API_SERVER)),
+        ("CanaryOnly", (CANARY,), (CANARY,)),
+        ("Unverified", (), ()),
+    ],
+)
+def test_a_loader_is_told_what_it_must_reach_and_the_algorithm_must_not(
+    mode: NetworkIsolation, canary: tuple[Endpoint, ...], closed: tuple[Endpoint, ...]
+) -> None:
+    images = replace(IMAGES, canary=(CANARY,), api_server=API_SERVER)
+    body = pod(job(), terms(network_isolation=mode), "loading", 0, images)
+    task = decode_loader_task(body["metadata"]["annotations"][TASK_ANNOTATION])
+    assert (task.canary, task.closed) == (canary, closed)
 
 
 PROVIDED = {
@@ -341,6 +373,15 @@ def test_the_publisher_is_told_how_long_results_are_kept(retention: int | None) 
     publisher = manifest("publishing", retention=retention)
     task = decode_publisher_task(publisher["metadata"]["annotations"][TASK_ANNOTATION])
     assert task.retention == retention
+
+
+def test_the_publisher_is_told_how_much_it_may_publish_and_which_attempt_it_is() -> None:
+    publisher = manifest("publishing", max_files=7, max_bytes=2**41)
+    task = decode_publisher_task(publisher["metadata"]["annotations"][TASK_ANNOTATION])
+    assert (task.max_files, task.max_bytes, task.attempt) == (7, 2**41, 0)
+    again = pod(job(), terms(), "publishing", 3, IMAGES)
+    task = decode_publisher_task(again["metadata"]["annotations"][TASK_ANNOTATION])
+    assert task.attempt == 3
 
 
 def test_tasks_say_what_to_bring_and_how_it_ended() -> None:

@@ -60,6 +60,19 @@ def test_gateways_may_be_named(kind: str) -> None:
     assert "word" not in str(refused.value)
 
 
+@pytest.mark.parametrize("given", ["", "c2d-canary:8033", "10.96.0.7:8033", "[fd00::7]:1"])
+def test_a_canary_may_be_named(given: str) -> None:
+    assert read_settings({**LEAST, "C2D_CANARY": given}).canary == given
+
+
+@pytest.mark.parametrize(
+    "given", ["c2d-canary", ":8033", "c2d-canary:0", "c2d-canary:x", "fd00::7:1", "a b:1"]
+)
+def test_a_canary_has_a_host_and_a_port(given: str) -> None:
+    with pytest.raises(SettingsError, match="C2D_CANARY"):
+        read_settings({**LEAST, "C2D_CANARY": given})
+
+
 def test_everything_that_is_wrong_is_named_at_once() -> None:
     with pytest.raises(SettingsError) as refused:
         read_settings({"C2D_WORKERS": "none", "C2D_PROVIDER_URL": "x", "C2D_LOG_FORMAT": "xml"})

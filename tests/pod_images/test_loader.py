@@ -54,12 +54,14 @@ async def test_it_leaves_a_whole_workspace(loader: Pod, site: Site) -> None:
     files = tree(loader.data)
     script = files.pop("launcher/launch.sh")
     assert b"algorithm.log" in script
+    assert b"nc -w 1" in files.pop("launcher/connect.sh")
     assert files == {
         "inputs/aa/0": b"body",
         "inputs/aa/1": "é".encode(),
         "ddos/aa": b"{}",
         "transformations/algorithm": b"print('hello')",
         "launcher/busybox": b"\x7fELF static shell",
+        "launcher/closed": b"",
     }
     assert (loader.data / "outputs").is_dir()
     assert (loader.data / "logs").is_dir()
@@ -97,6 +99,8 @@ async def test_an_attempt_after_a_crash_starts_over(loader: Pod) -> None:
         "transformations/algorithm",
         "launcher/busybox",
         "launcher/launch.sh",
+        "launcher/connect.sh",
+        "launcher/closed",
     }
     assert (loader.data / "inputs/a/0").read_bytes() == b"x"
 

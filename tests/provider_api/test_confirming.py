@@ -7,6 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from c2d_api.computejob import ComputeJob, parse_job
+from c2d_api.exits import LauncherExit
 from c2d_provider.confirming import LOOKS, Watcher, is_freed
 from c2d_provider.context import Policy
 from c2d_provider.orders import Policy as OrderPolicy
@@ -200,6 +201,11 @@ def failed(reason: str, message: str = "", started: bool = False) -> dict[str, A
     return {"conditions": [condition], "completionTime": "2027-01-15T09:00:00Z", **run}
 
 
+def ended_with(code: int) -> dict[str, Any]:
+    """A code that the launcher ends with, and an algorithm that means to gain by it as well."""
+    return {"terminationDetails": {"exitCode": code, "oomKilled": False}}
+
+
 @pytest.mark.parametrize(
     ("status", "freed"),
     [
@@ -209,6 +215,9 @@ def failed(reason: str, message: str = "", started: bool = False) -> dict[str, A
         (failed("WorkspaceLost"), True),
         (failed("WorkspaceLost", started=True), False),
         (failed("AlgorithmLost", started=True), True),
+        (failed("AlgorithmLost", started=True) | ended_with(LauncherExit.LOG_EXISTS), False),
+        (failed("NetworkNotIsolated"), True),
+        (failed("NetworkNotIsolated", started=True) | ended_with(LauncherExit.NETWORK_OPEN), False),
         (failed("Evicted", "The node was low on resource: memory.", started=True), True),
         (failed("Evicted", "the cluster took the algorithm's pod from its node", True), True),
         (failed("Evicted", "Pod ephemeral local storage usage exceeds the limit", True), False),

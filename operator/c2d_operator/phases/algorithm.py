@@ -96,9 +96,23 @@ def _waiting(facts: Facts, pod: Pod) -> Step:
     actions: tuple[Action, ...] = ()
     if pod.gated and loaders_ended:
         actions = (Release(pod.name, pod.uid),)
+    return Step(_told(facts, pod).status, actions, deadline)
+
+
+def _told(facts: Facts, pod: Pod) -> Facts:
+    """Say what keeps a pod from starting."""
+    unproven = _unproven(facts, pod)
+    if unproven:
+        return facts.waiting(st.ALGORITHM_COMPLETED, Reason.NETWORK_NOT_ISOLATED, unproven)
     if pod.trouble:
-        facts = facts.waiting(st.ALGORITHM_COMPLETED, pod.trouble.reason, pod.trouble.message)
-    return Step(facts.status, actions, deadline)
+        return facts.waiting(st.ALGORITHM_COMPLETED, pod.trouble.reason, pod.trouble.message)
+    return facts
+
+
+def _unproven(facts: Facts, pod: Pod) -> str | None:
+    """Say why a pod is still gated: what would prove that its network is closed is not there."""
+    refusal = facts.children.findings.refused.get(pod.name)
+    return refusal.message if refusal and pod.gated else None
 
 
 def _never_started(facts: Facts, pod: Pod) -> Step:
@@ -108,6 +122,9 @@ def _never_started(facts: Facts, pod: Pod) -> Step:
         return fail(facts, Reason.IMAGE_PULL_FAILED, f"{image} cannot be pulled: {trouble.message}")
     if pod.scheduled is None and not pod.gated:
         return fail(facts, Reason.UNSCHEDULABLE, trouble.message or "no node takes the pod")
+    unproven = _unproven(facts, pod)
+    if unproven:
+        return fail(facts, Reason.NETWORK_NOT_ISOLATED, unproven)
     words = f"{trouble.reason}: {trouble.message}" if pod.trouble else "no reason was given"
     return fail(
         facts,
@@ -202,6 +219,11 @@ def _judge(facts: Facts, ended: Ended, code: int, *, oom: bool) -> tuple[Reason,
         return Reason.OUT_OF_MEMORY, f"the algorithm used more than its {memory} of memory"
     if code == LauncherExit.LOG_EXISTS:
         return Reason.ALGORITHM_LOST, "the container was started twice; the second was refused"
+    if code == LauncherExit.NETWORK_OPEN:
+        return Reason.NETWORK_NOT_ISOLATED, (
+            "the algorithm was not started, since its network is not closed: does anything enforce"
+            " NetworkPolicies here?"
+        )
     if code == LauncherExit.BROKEN:
         return Reason.ALGORITHM_FAILED, "the algorithm could not be started (code 222)"
     if ended.reason in ("StartError", "ContainerCannotRun"):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from c2d_api.computejob import Results
-from c2d_api.exits import PodExit, decode_report
+from c2d_api.exits import PodExit, Report, decode_report
 from c2d_operator import status as st
 from c2d_operator.children import Ended, Pod, pod_name
 from c2d_operator.phases import loading
@@ -103,11 +103,14 @@ def _ended(facts: Facts, ended: Ended) -> Step:
             st.RESULTS_PUBLISHED,
             "True",
             Reason.PUBLISHED,
-            loading.counted(report),
+            _published(report),
         )
         facts = facts.waiting(st.CLEANED_UP, Reason.CLEANING_UP)
         results = Results(report.count, report.total_bytes, report.manifest_digest, report.files)
         return Step(replace(facts.status, results=results))
+    if ended.code == PodExit.UPLOAD_FAILED:
+        message = report.message or f"the publisher ended with code {ended.code}"
+        return fail(facts, Reason.RESULTS_UPLOAD_FAILED, message)
     deadline = _began(facts) + timedelta(seconds=facts.terms.deadlines.publishing)
     message = report.message or loading.describe(ended, "the publisher")
     if facts.now >= deadline:
@@ -117,3 +120,11 @@ def _ended(facts: Facts, ended: Ended) -> Step:
         st.RESULTS_PUBLISHED, "Unknown", Reason.PUBLISHING, f"once more: {message}"
     )
     return Step(replace(facts.status, publishing_attempt=attempt))
+
+
+def _published(report: Report) -> str:
+    """Say how much is published, and whether that is not all."""
+    counted = loading.counted(report)
+    if not report.omitted:
+        return counted
+    return f"{counted}; {report.omitted} more left out or cut, named in publish.log of the results"

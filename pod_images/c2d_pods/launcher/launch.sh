@@ -1,24 +1,55 @@
 # The first process of an algorithm's container. Its one argument is a shell line, the entrypoint:
 #   /.c2d/busybox sh /.c2d/launch.sh 'python $ALGO'
 # It runs in the static shell that lies beside it, whose built-in tools do the plumbing. It creates
-# $LOGS/algorithm.log, which must not be there yet, runs the line in the image's own sh where there
-# is one, copies all output to that log (up to a limit) and to the container's log, passes signals
-# on, reaps what is orphaned, and ends with the line's exit code, or with one of its own:
+# $LOGS/algorithm.log, which must not be there yet, sees that nothing can be reached that is listed
+# in the file `closed` beside it, runs the line in the image's own sh where there is one, copies all
+# output to that log (up to a limit) and to the container's log, passes signals on, reaps what is
+# orphaned, and ends with the line's exit code, or with one of its own:
 log_exists=221
 broken=222
+network_open=223
+grace=15 # seconds in which the network may still be closed by a policy that comes late
 limit=67108864 # bytes of the log; a multiple of 512
 
 entrypoint=$1
-static_shell=${0%/*}/busybox
+folder=${0%/*}
+static_shell=$folder/busybox
 log=$LOGS/algorithm.log
 newline='
 '
-early= job=
+early= job= own_log=
 unset SHLVL # the static shell counts itself in the algorithm's environment
 
 fail() {
   echo "launcher: $2" >&2
+  [ ! "$own_log" ] || echo "launcher: $2" >>"$log"
   exit "$1"
+}
+
+# Says whether everything in the list is `closed`, or `open`, or that this is `unknown`.
+look_around() {
+  [ -r "$folder/closed" ] || { echo unknown; return; }
+  probes=
+  while read -r address port; do
+    "$static_shell" sh "$folder/connect.sh" "$address" "$port" &
+    probes="$probes $!"
+  done <"$folder/closed"
+  verdict=closed
+  for probe in $probes; do
+    wait "$probe"
+    case $? in 9) verdict=open ;; 1) ;; *) echo unknown; return ;; esac
+  done
+  echo "$verdict"
+}
+
+# Ends the launcher unless the network is shown to be closed.
+prove_isolation() {
+  until verdict=$(look_around) && [ "$verdict" = closed ]; do
+    [ "$verdict" = open ] || fail "$broken" 'it cannot be found out whether the network is closed'
+    [ "$grace" -gt 0 ] || fail "$network_open" 'the network is not closed'
+    grace=$((grace - 1))
+    sleep 1
+  done
 }
 
 # Sets `state` and `session` of a process. Its name, in parentheses, may hold anything.
@@ -122,6 +153,8 @@ if ! (set -C && : >"$log") 2>/dev/null; then
   [ -e "$log" ] && fail "$log_exists" "$log is there already: this job has run before"
   fail "$broken" "$log cannot be created"
 fi
+own_log=1
+prove_isolation
 find_shell
 
 # The pipeline is started by a process substitution, not by `&`, which would make the algorithm
