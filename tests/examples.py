@@ -8,6 +8,7 @@ Body = dict[str, Any]
 ADDRESS = "0x" + "aB" * 20
 DID = "did:op:" + "0123456789abcdef" * 4
 DIGEST = "sha256:" + "ab" * 32
+CID = "Qm" + "Yw" * 22
 TIME = "2030-01-02T03:04:05Z"
 TOKEN = "0x" + "Ef" * 20
 TRANSACTION = "0x" + "3c" * 32
@@ -23,6 +24,16 @@ _FILES = [
         "maxBytes": 1_000_000,
     },
     {"inline": {"text": "a,b\n1,2\n"}},
+    {
+        "s3": {
+            "bucket": "trees",
+            "key": "depths/2030 a.csv",
+            "endpoint": "https://s3.example.org:9000",
+            "region": "eu-central-1",
+        }
+    },
+    {"ipfs": {"cid": CID, "path": "depths/b.csv"}},
+    {"arweave": {"transactionId": "a-_9" * 10 + "xyz"}},
 ]
 
 _SPEC: Body = {
@@ -32,6 +43,12 @@ _SPEC: Body = {
     "datasets": [
         {"id": DID, "serviceId": "access:1", "ddo": "{}", "source": {"files": _FILES}},
         {"id": "iris", "serviceId": "", "source": {"files": [{"inline": {"text": "x"}}]}},
+        {"id": "described", "serviceId": "", "source": {"secretRef": {"name": "keys"}}},
+        {
+            "id": "lying",
+            "serviceId": "",
+            "source": {"persistentVolumeClaim": {"claimName": "trees", "path": "depths/2030"}},
+        },
     ],
     "algorithm": {
         "id": "did:op:" + "fe" * 32,
@@ -122,6 +139,13 @@ def provided_job() -> Body:
     algorithm = job["spec"]["algorithm"]
     algorithm.update(_PROVIDED)
     return _copy(job)
+
+
+def described_job() -> Body:
+    """A job whose algorithm a Secret describes."""
+    job = full_job()
+    job["spec"]["algorithm"]["source"] = {"secretRef": {"name": "keys"}}
+    return job
 
 
 def small_job() -> Body:

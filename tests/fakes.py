@@ -433,6 +433,15 @@ class PausingCluster:
         answer = await Call("read", kind, name, lambda: self._api.read(kind, namespace, name))
         return cast("Json | None", answer)
 
+    async def read_metadata(self, kind: str, namespace: str, name: str) -> Json | None:
+        """Ask for what is not of an object's content."""
+
+        def land() -> Json | None:
+            body = self._api.read(kind, namespace, name)
+            return body["metadata"] if body else None
+
+        return cast("Json | None", await Call("read", kind, name, land))
+
     async def warnings(self, namespace: str, uid: str) -> list[Json]:
         """Ask for the warnings about an object; there are none."""
         return cast("list[Json]", await Call("read", "Event", uid, lambda: []))

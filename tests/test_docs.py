@@ -196,6 +196,8 @@ def settings_read() -> dict[str, tuple[str, str]]:
         optional = {
             "C2D_POD_NAME": "made up",
             "C2D_PROVIDER_URL": "no provider",
+            "C2D_IPFS_GATEWAY": "no gateway",
+            "C2D_ARWEAVE_GATEWAY": "no gateway",
             "C2D_CANARY": "no canary",
         }
         absent = "required" if isinstance(call.func, ast.Name) else optional[variable]

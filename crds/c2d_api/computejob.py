@@ -4,7 +4,7 @@ The API server has checked a body against the schema before it gets here, so par
 names things. `status` is parsed as the operator wrote it; what is absent has its default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -25,6 +25,8 @@ PHASE_LABEL = f"{GROUP}/phase"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 ENVIRONMENT_LABEL = f"{GROUP}/environment"
 SEAL_ANNOTATION = f"{GROUP}/seal"
+OFFERED_LABEL = f"{GROUP}/offered"
+"""Set to "true" on a Secret or claim, it lets jobs of the namespace name it as a source."""
 
 Json = Mapping[str, Any]
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -32,8 +34,31 @@ StopReason = Literal["Requested", "AdminRequested", "OrderRemoved"]
 
 
 @dataclass(frozen=True)
+class S3Object:
+    """An object of a bucket; one of a job's own resource has no credentials."""
+
+    bucket: str
+    key: str
+    endpoint: str
+    region: str = "us-east-1"
+    access_key_id: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class IpfsFile:
+    """A file of IPFS: its identifier, or that of a folder and the path below it."""
+
+    cid: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
 class File:
-    """One file of a source: content given inline, or a URL to fetch it from."""
+    """One file of a source: content given inline, or where to fetch it from.
+
+    `arweave` is the transaction that stored it.
+    """
 
     url: str | None = None
     method: str = "GET"
@@ -41,6 +66,17 @@ class File:
     inline: str | None = None
     sha256: str | None = None
     max_bytes: int | None = None
+    s3: S3Object | None = None
+    ipfs: IpfsFile | None = None
+    arweave: str | None = None
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim of the job's namespace that holds a dataset; `path` is its folder, "" for all."""
+
+    name: str
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +96,8 @@ class Order:
 class Dataset:
     """One dataset of a job; `id` is a DID or a name.
 
-    `from_provider` says that its files, none of which are listed then, come from the provider.
+    `from_provider` says that its files, none of which are listed then, come from the provider;
+    `secret` names the Secret that describes them instead, `claim` the claim that holds them.
     """
 
     id: str
@@ -70,6 +107,8 @@ class Dataset:
     from_provider: bool = False
     order: Order | None = None
     user_data: str | None = None
+    secret: str | None = None
+    claim: Claimed | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +128,10 @@ class Container:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """The algorithm of a job: code from files, the provider or raw code, and where it runs."""
+    """The algorithm of a job: its code, from a source or as it is, and where it runs.
+
+    `secret` names the Secret that describes its files.
+    """
 
     id: str
     container: Container
@@ -102,6 +144,7 @@ class Algorithm:
     from_provider: bool = False
     order: Order | None = None
     user_data: str | None = None
+    secret: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +176,13 @@ class Spec:
     def asks_provider(self) -> bool:
         """Say whether any asset comes from the provider."""
         return self.algorithm.from_provider or any(d.from_provider for d in self.datasets)
+
+    @property
+    def listed_files(self) -> Iterator[File]:
+        """List the files that the job itself describes."""
+        yield from self.algorithm.files
+        for dataset in self.datasets:
+            yield from dataset.files
 
 
 @dataclass(frozen=True)
@@ -266,7 +316,19 @@ def _dataset(dataset: Json) -> Dataset:
         from_provider="provider" in dataset["source"],
         order=_order(dataset),
         user_data=dataset.get("userData"),
+        secret=_secret(dataset["source"]),
+        claim=_claim(dataset["source"]),
     )
+
+
+def _secret(source: Json) -> str | None:
+    name: str | None = (source.get("secretRef") or {}).get("name")
+    return name
+
+
+def _claim(source: Json) -> Claimed | None:
+    claim = source.get("persistentVolumeClaim")
+    return Claimed(claim["claimName"], claim.get("path", "")) if claim else None
 
 
 def _order(asset: Json) -> Order | None:
@@ -278,19 +340,36 @@ def _order(asset: Json) -> Order | None:
 
 
 def _files(source: Json) -> tuple[File, ...]:
-    return tuple(
-        File(
-            url=(entry.get("url") or {}).get("url"),
-            method=(entry.get("url") or {}).get("method", "GET"),
-            headers=tuple(
-                (header["name"], header["value"])
-                for header in (entry.get("url") or {}).get("headers", ())
-            ),
-            inline=(entry.get("inline") or {}).get("text"),
-            sha256=entry.get("sha256"),
-            max_bytes=entry.get("maxBytes"),
-        )
-        for entry in source.get("files", ())
+    return tuple(parse_file(entry) for entry in source.get("files", ()))
+
+
+def parse_file(entry: Json) -> File:
+    """Turn one file object into its dataclass; it has been checked against the schema.
+
+    A job's own file objects have no credentials; those of a Secret may.
+    """
+    url, ipfs = entry.get("url") or {}, entry.get("ipfs")
+    return File(
+        url=url.get("url"),
+        method=url.get("method", "GET"),
+        headers=tuple((header["name"], header["value"]) for header in url.get("headers", ())),
+        inline=(entry.get("inline") or {}).get("text"),
+        sha256=entry.get("sha256"),
+        max_bytes=entry.get("maxBytes"),
+        s3=_s3(entry["s3"]) if "s3" in entry else None,
+        ipfs=IpfsFile(ipfs["cid"], ipfs.get("path", "")) if ipfs else None,
+        arweave=(entry.get("arweave") or {}).get("transactionId"),
+    )
+
+
+def _s3(entry: Json) -> S3Object:
+    return S3Object(
+        entry["bucket"],
+        entry["key"],
+        entry["endpoint"],
+        entry.get("region", S3Object.region),
+        entry.get("accessKeyId"),
+        entry.get("secretAccessKey"),
     )
 
 
@@ -313,6 +392,7 @@ def _algorithm(algorithm: Json) -> Algorithm:
         from_provider="provider" in source,
         order=_order(algorithm),
         user_data=algorithm.get("userData"),
+        secret=_secret(source),
     )
 
 

@@ -4,16 +4,37 @@ Nothing in a task is secret: credentials are mounted from Secrets, never written
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from c2d_api.computeenvironment import MAX_BYTES, MAX_FILES, Address, Store
-from c2d_api.computejob import Dataset, File
+from c2d_api.computejob import Claimed, Dataset, File, IpfsFile, S3Object
 
 TASK_ANNOTATION = "computetodata.io/task"
 TASK_MOUNT = "/etc/c2d/task"
 TASK_FILE = "task.json"
 CREDENTIALS_MOUNT = "/etc/c2d/credentials"
+SOURCES_MOUNT = "/etc/c2d/sources"
+SOURCE_FILE = "files.json"
 MAX_TASK_BYTES = 240 * 1024
+
+
+@dataclass(frozen=True)
+class Gateways:
+    """Base URLs by which files of IPFS and Arweave are fetched; "" where there is none."""
+
+    ipfs: str = ""
+    arweave: str = ""
+
+
+NO_GATEWAYS = Gateways()
+
+
+def secrets_of(datasets: Iterable[Dataset], algorithm_secret: str | None) -> tuple[str, ...]:
+    """List the Secrets that describe files, each once; the n-th is mounted in folder n."""
+    named = (*(dataset.secret for dataset in datasets), algorithm_secret)
+    return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,14 @@ class LoaderTask:
     attempt: int = 0
     algorithm_from_provider: bool = False
     provider_url: str = ""
+    algorithm_secret: str | None = None
+    gateways: Gateways = NO_GATEWAYS
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The Secrets that describe files, in the order of their folders."""
+        return secrets_of(self.datasets, self.algorithm_secret)
+
     canary: tuple[Endpoint, ...] = ()
     closed: tuple[Endpoint, ...] = ()
 
@@ -56,6 +85,9 @@ class LoaderTask:
         """Write the task as JSON; who paid, and what for, is not a loader's to know."""
         bare = (replace(d, order=None, user_data=None) for d in self.datasets)
         body = asdict(replace(self, datasets=tuple(bare)))
+        body["algorithm_files"] = _short(body["algorithm_files"])
+        for dataset in body["datasets"]:
+            dataset["files"] = _short(dataset["files"])
         return json.dumps(body, separators=(",", ":"))
 
 
@@ -89,10 +121,7 @@ def decode_loader_task(text: str) -> LoaderTask:
     body = json.loads(text)
     return LoaderTask(
         job=body["job"],
-        datasets=tuple(
-            Dataset(d["id"], d["service_id"], _files(d["files"]), d["ddo"], d["from_provider"])
-            for d in body["datasets"]
-        ),
+        datasets=tuple(_dataset(dataset) for dataset in body["datasets"]),
         algorithm_id=body["algorithm_id"],
         algorithm_files=_files(body["algorithm_files"]),
         raw_code=body["raw_code"],
@@ -103,6 +132,8 @@ def decode_loader_task(text: str) -> LoaderTask:
         attempt=body["attempt"],
         algorithm_from_provider=body["algorithm_from_provider"],
         provider_url=body["provider_url"],
+        algorithm_secret=body["algorithm_secret"],
+        gateways=Gateways(**body["gateways"]),
         canary=tuple(Endpoint(**endpoint) for endpoint in body["canary"]),
         closed=tuple(Endpoint(**endpoint) for endpoint in body["closed"]),
     )
@@ -116,8 +147,37 @@ def decode_publisher_task(text: str) -> PublisherTask:
     )
 
 
-def _files(entries: list[dict[str, object]]) -> tuple[File, ...]:
-    return tuple(
-        File(**{**entry, "headers": tuple(tuple(pair) for pair in entry["headers"])})  # type: ignore[arg-type, attr-defined]  # asdict wrote exactly these fields
-        for entry in entries
+def _dataset(body: dict[str, Any]) -> Dataset:
+    return Dataset(
+        id=body["id"],
+        service_id=body["service_id"],
+        files=_files(body["files"]),
+        ddo=body["ddo"],
+        from_provider=body["from_provider"],
+        secret=body["secret"],
+        claim=Claimed(**body["claim"]) if body["claim"] else None,
+    )
+
+
+def _short(files: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what is at its default: a task has a limit, and a job thousands of files."""
+    return [
+        {name: value for name, value in file.items() if value != getattr(File, name)}
+        for file in files
+    ]
+
+
+def _files(entries: list[dict[str, Any]]) -> tuple[File, ...]:
+    return tuple(_file(entry) for entry in entries)
+
+
+def _file(entry: dict[str, Any]) -> File:
+    s3, ipfs = entry.get("s3"), entry.get("ipfs")
+    return File(
+        **{
+            **entry,
+            "headers": tuple((name, value) for name, value in entry.get("headers", ())),
+            "s3": S3Object(**s3) if s3 else None,
+            "ipfs": IpfsFile(**ipfs) if ipfs else None,
+        }
     )

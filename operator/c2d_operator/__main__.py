@@ -9,7 +9,7 @@ import sys
 import uuid
 from collections.abc import Mapping
 
-from c2d_api.tasks import Endpoint
+from c2d_api.tasks import Endpoint, Gateways
 from c2d_operator import environments
 from c2d_operator.actions import Hands
 from c2d_operator.canary import Canary
@@ -41,6 +41,7 @@ async def serve(settings: Settings, kubeconfig: str | None) -> None:
             settings.loader_image,
             settings.publisher_image,
             settings.provider_url,
+            Gateways(settings.ipfs_gateway, settings.arweave_gateway),
             api_server=_api_server(os.environ),
         )
         hands = Hands(own, store, images, _canary(settings.canary))

@@ -10,10 +10,19 @@ from typing import Any
 from c2d_api.computeenvironment import Terms
 from c2d_api.computejob import JOB_UID_LABEL, ComputeJob, parse_job
 from c2d_api.progress import latest_tally
-from c2d_operator import pods
+from c2d_operator import offers, pods
 from c2d_operator import status as st
 from c2d_operator.canary import Canary, CanaryError
-from c2d_operator.children import Heard, Refusal, Told, owner_uid, parse_warning, pod_name
+from c2d_operator.children import (
+    Heard,
+    Named,
+    Offer,
+    Refusal,
+    Told,
+    owner_uid,
+    parse_warning,
+    pod_name,
+)
 from c2d_operator.cluster import (
     AlreadyExistsError,
     Cluster,
@@ -24,6 +33,7 @@ from c2d_operator.cluster import (
 )
 from c2d_operator.steps import (
     Action,
+    AskOffer,
     CreateClaim,
     CreatePod,
     Delete,
@@ -61,7 +71,7 @@ async def perform(hands: Hands, job: ComputeJob, action: Action) -> bool:
             return await _delete(hands, job, action)
         case Release():
             return await _release(hands, job, action)
-        case LookUp() | ReadWarnings() | ReadProgress():
+        case LookUp() | ReadWarnings() | ReadProgress() | AskOffer():
             return await _ask(hands, job, action)
         case DeleteJob():
             return await _delete_job(hands, job)
@@ -79,6 +89,10 @@ async def _create_child(hands: Hands, job: ComputeJob, action: CreateClaim | Cre
         name = pod_name(job.name, action.phase, action.attempt)
         hands.store.refuse(job, name, Refusal(str(error), datetime.now(UTC), final=False))
         return True
+    for named in offers.named(job.spec, action.phase):
+        offer, is_news = await _ask_offer(hands, job, named)
+        if offer.hindrance:
+            return is_news
     manifest = pods.pod(job, terms, action.phase, action.attempt, images)
     return await _create(hands, job, "Pod", manifest)
 
@@ -224,7 +238,9 @@ def may_release(job: ComputeJob, uid: str, pod_uid: str) -> bool:
     )
 
 
-async def _ask(hands: Hands, job: ComputeJob, action: LookUp | ReadWarnings | ReadProgress) -> bool:
+async def _ask(
+    hands: Hands, job: ComputeJob, action: LookUp | ReadWarnings | ReadProgress | AskOffer
+) -> bool:
     match action:
         case LookUp():
             return await _look_up(hands, job, action)
@@ -232,6 +248,9 @@ async def _ask(hands: Hands, job: ComputeJob, action: LookUp | ReadWarnings | Re
             return await _read_warnings(hands, job, action)
         case ReadProgress():
             return await _read_progress(hands, job, action)
+        case AskOffer():
+            _, is_news = await _ask_offer(hands, job, action.named)
+            return is_news
 
 
 async def _look_up(hands: Hands, job: ComputeJob, action: LookUp) -> bool:
@@ -257,6 +276,17 @@ async def _read_progress(hands: Hands, job: ComputeJob, action: ReadProgress) ->
         tally = None
     hands.store.tell(job, action.uid, Told(datetime.now(UTC), tally))
     return tally is not None and tally != job.status.loading
+
+
+async def _ask_offer(hands: Hands, job: ComputeJob, named: Named) -> tuple[Offer, bool]:
+    """Look at the label of what a job names; say what was found, and whether it is news."""
+    try:
+        meta = await hands.cluster.read_metadata(named.kind, job.namespace, named.name)
+        hindrance = offers.judge(named, meta)
+    except RefusedError as error:
+        hindrance = f"the operator may not look for the {named.kind} {named.name}: {error}"
+    offer = Offer(datetime.now(UTC), hindrance)
+    return offer, hands.store.offer(job, named, offer)
 
 
 async def _delete_job(hands: Hands, job: ComputeJob) -> bool:

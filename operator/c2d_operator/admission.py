@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from c2d_api.computeenvironment import Environment, Quantities, Terms
 from c2d_api.computejob import ComputeJob, Status
 from c2d_api.quantities import parse_quantity
-from c2d_api.tasks import MAX_TASK_BYTES
+from c2d_api.tasks import MAX_TASK_BYTES, Gateways
+from c2d_operator import offers
 from c2d_operator import status as st
 from c2d_operator.pods import loader_task
 from c2d_operator.status import Reason
@@ -100,7 +101,8 @@ def excess(job: ComputeJob, environment: Environment) -> str | None:
     if asked.max_duration > environment.max_job_duration:
         limit = environment.max_job_duration
         return f"maxDuration: {asked.max_duration} s is more than {environment.name}'s {limit} s"
-    if len(loader_task(job, asked, _LONGEST_URL).encode()) > MAX_TASK_BYTES:
+    gateways = Gateways(_LONGEST_URL, _LONGEST_URL)
+    if len(loader_task(job, asked, _LONGEST_URL, gateways=gateways).encode()) > MAX_TASK_BYTES:
         return (
             "the job describes its assets with more than "
             f"{MAX_TASK_BYTES // 1024} KiB; offer inline content by URL instead"
@@ -121,8 +123,15 @@ def advance(facts: Facts) -> Step:
     condition = facts.status.condition(st.ADMITTED)
     if condition is not None and condition.reason == Reason.SUSPENDED:
         facts = facts.with_status(replace(facts.status, resume_time=facts.now))
+    word = offers.early_word(facts)
+    if word:
+        return word
     if facts.granted:
         return Step(_admitted(facts, environment))
+    return _queue(facts, environment)
+
+
+def _queue(facts: Facts, environment: Environment) -> Step:
     limit = min(
         facts.job.spec.max_queue_duration or environment.max_queue_duration,
         environment.max_queue_duration,
@@ -148,8 +157,25 @@ def _refused(facts: Facts, environment: Environment) -> Step | None:
             "the job has assets of the provider, and this operator has none to ask:"
             " set C2D_PROVIDER_URL, or give the assets as files",
         )
+    missing = _missing_gateway(facts)
+    if missing:
+        return fail(facts, Reason.GATEWAY_UNKNOWN, missing)
     too_much = excess(facts.job, environment)
     return fail(facts, Reason.RESOURCES_EXCEED_ENVIRONMENT, too_much) if too_much else None
+
+
+def _missing_gateway(facts: Facts) -> str | None:
+    files = list(facts.job.spec.listed_files)
+    for of, setting, gateway, is_needed in (
+        ("IPFS", "C2D_IPFS_GATEWAY", facts.gateways.ipfs, any(f.ipfs for f in files)),
+        ("Arweave", "C2D_ARWEAVE_GATEWAY", facts.gateways.arweave, any(f.arweave for f in files)),
+    ):
+        if is_needed and not gateway:
+            return (
+                f"the job has files of {of}, and this operator has no gateway for them:"
+                f" set {setting}, or give the files by URL"
+            )
+    return None
 
 
 def _admitted(facts: Facts, environment: Environment) -> Status:

@@ -17,6 +17,7 @@ from c2d_api.times import parse_time
 Json = Mapping[str, Any]
 Phase = Literal["loading", "algorithm", "publishing"]
 ChildKind = Literal["Pod", "PersistentVolumeClaim"]
+NamedKind = Literal["Secret", "PersistentVolumeClaim"]
 
 GATE = "computetodata.io/inputs"
 _HEALTHY_WAITS = frozenset({"ContainerCreating", "PodInitializing"})
@@ -131,8 +132,24 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Named:
+    """A Secret or a claim of the job's namespace that the job names."""
+
+    kind: NamedKind
+    name: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Whether what a job names was offered to jobs when it was asked for; "" if nothing hinders."""
+
+    at: datetime
+    hindrance: str = ""
+
+
+@dataclass(frozen=True)
 class Findings:
-    """What live reads and refused creations told about a job's children.
+    """What live reads and refused creations told about a job's children, and what it names.
 
     `absent`, `heard` and `told` go by uid, `foreign` and `refused` by name.
     """
@@ -142,6 +159,7 @@ class Findings:
     refused: Mapping[str, Refusal] = field(default_factory=lambda: MappingProxyType({}))
     heard: Mapping[str, Heard] = field(default_factory=lambda: MappingProxyType({}))
     told: Mapping[str, Told] = field(default_factory=lambda: MappingProxyType({}))
+    offers: Mapping[Named, Offer] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)

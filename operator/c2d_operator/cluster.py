@@ -10,7 +10,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
@@ -24,6 +24,7 @@ PAGE = 500
 LOG_LINES, LOG_BYTES, LOG_SECONDS = 20, 16 * 1024, 3.0
 _MERGE_PATCH = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _APPLY_PATCH = "application/apply-patch+yaml"
 _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 403, 404, 409, 422
 _REFUSALS = frozenset({400, _FORBIDDEN, 405, 413, 415, _INVALID})
@@ -93,6 +94,13 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+SHOWN_WITHOUT_CONTENT: Mapping[str, Kind] = {
+    "Secret": Kind("api/v1", "secrets"),
+    "PersistentVolumeClaim": KINDS["PersistentVolumeClaim"],
+}
+"""What is read by its metadata alone. A Secret has no other way in: its content stays outside."""
+
+
 class TokenBucket:
     """Lets through `burst` requests at once and `rate` a second after that, in order."""
 
@@ -143,6 +151,18 @@ class Cluster:
         except NotFoundError:
             return None
 
+    async def read_metadata(self, kind: str, namespace: str, name: str) -> Json | None:
+        """Read the metadata of one object, which comes without the rest; None if it is not there.
+
+        An API server that cannot leave the rest out answers with an error.
+        """
+        path = SHOWN_WITHOUT_CONTENT[kind].path(namespace, name)
+        try:
+            answer = await self._answer("GET", path, _Reading(_json, accept=_METADATA))
+        except NotFoundError:
+            return None
+        return dict(answer["metadata"])
+
     async def pages(
         self, kind: str, namespace: str, selector: str = ""
     ) -> AsyncIterator[tuple[list[Json], str]]:
@@ -171,7 +191,7 @@ class Cluster:
         """
         query = [("tailLines", str(LOG_LINES)), ("limitBytes", str(LOG_BYTES))]
         path = KINDS["Pod"].path(namespace, pod, "log")
-        return await self._answer("GET", path, _log, query=query, at_most=LOG_SECONDS)
+        return await self._answer("GET", path, _Reading(_log, LOG_SECONDS), query=query)
 
     async def create(self, kind: str, namespace: str, manifest: Json) -> Json:
         """Create an object."""
@@ -227,22 +247,21 @@ class Cluster:
         content_type: str | None = None,
     ) -> Json:
         return await self._answer(
-            method, path, _json, body=body, query=query, content_type=content_type
+            method, path, _Reading(_json), body=body, query=query, content_type=content_type
         )
 
     async def _answer(
         self,
         method: str,
         path: str,
-        read: Callable[[aiohttp.ClientResponse], Awaitable[Answer]],
+        reading: "_Reading[Answer]",
         *,
         body: object = None,
         query: list[tuple[str, str]] | None = None,
         content_type: str | None = None,
-        at_most: float = math.inf,
     ) -> Answer:
         await self._bucket.wait()
-        limit, resource = min(self._timeout, at_most), _resource(path)
+        limit, resource = min(self._timeout, reading.at_most), _resource(path)
         if self._fence is not None and method != "GET":
             limit = min(limit, self._fence())
             if limit <= 0:
@@ -255,10 +274,11 @@ class Cluster:
                     body,
                     query_params=query or [],
                     content_type=content_type,
+                    header_params={"Accept": reading.accept} if reading.accept else {},
                     serialize=False,
                     _request_timeout=aiohttp.ClientTimeout(total=limit),
                 )
-                answer = await read(response)
+                answer = await reading.read(response)
         except ApiException as error:
             self._count(method, resource, error.status or 0)
             raise _translated(error, method) from None
@@ -268,6 +288,15 @@ class Cluster:
             raise UnavailableError(f"the API server did not answer: {words}") from error
         self._count(method, resource, response.status)
         return answer
+
+
+@dataclass(frozen=True)
+class _Reading(Generic[Answer]):
+    """How an answer is read, for how many seconds it is waited, and in which form it is wanted."""
+
+    read: Callable[[aiohttp.ClientResponse], Awaitable[Answer]]
+    at_most: float = math.inf
+    accept: str | None = None
 
 
 async def _json(response: aiohttp.ClientResponse) -> Json:
@@ -288,7 +317,8 @@ async def _log(response: aiohttp.ClientResponse) -> str:
 
 def _resource(path: str) -> str:
     """Name the resource of a path, without names of objects."""
-    return next((kind.plural for kind in KINDS.values() if f"/{kind.plural}" in path), "other")
+    kinds = (*KINDS.values(), *SHOWN_WITHOUT_CONTENT.values())
+    return next((kind.plural for kind in kinds if f"/{kind.plural}" in path), "other")
 
 
 def _translated(error: ApiException, method: str) -> ClusterError:

@@ -7,7 +7,7 @@ written before anything is deleted because of them, so a crash at any line repea
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from c2d_operator import admission
+from c2d_operator import admission, offers
 from c2d_operator import status as st
 from c2d_operator.phases import algorithm, cleanup, loading, publishing, volumes
 from c2d_operator.steps import Facts, Step, ask_why, earliest
@@ -30,6 +30,9 @@ def plan(facts: Facts) -> Step:
         return cleanup.abandon(facts)
     if st.is_finished(job.status):
         return cleanup.after_end(facts)
+    questions = offers.questions(facts)
+    if questions:
+        return Step(job.status, questions)
     if not job.status.conditions:
         facts = facts.with_status(st.begin(job, facts.now))
     stage = st.stage(facts.status) or st.CLEANED_UP

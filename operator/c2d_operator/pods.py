@@ -24,12 +24,17 @@ from c2d_api.computejob import (
 )
 from c2d_api.tasks import (
     CREDENTIALS_MOUNT,
+    NO_GATEWAYS,
+    SOURCE_FILE,
+    SOURCES_MOUNT,
     TASK_ANNOTATION,
     TASK_FILE,
     TASK_MOUNT,
     Endpoint,
+    Gateways,
     LoaderTask,
     PublisherTask,
+    secrets_of,
 )
 from c2d_operator import status as st
 from c2d_operator.children import GATE, POD_NAMES, Phase, claim_name, pod_name
@@ -53,7 +58,7 @@ _SECRET_DIGITS = 32
 
 @dataclass(frozen=True)
 class Images:
-    """The images of our own pods, and the provider that the loader's asks, if there is one.
+    """The images of our own pods, and whom the loader's asks: provider and gateways, if any.
 
     A loader's `canary` is where it listens just now; the API server is None where the operator is
     no pod of its cluster.
@@ -62,6 +67,7 @@ class Images:
     loader: str
     publisher: str
     provider_url: str = ""
+    gateways: Gateways = NO_GATEWAYS
     canary: tuple[Endpoint, ...] = ()
     api_server: Endpoint | None = None
 
@@ -94,7 +100,11 @@ def pod(job: ComputeJob, terms: Terms, phase: Phase, attempt: int, images: Image
 
 
 def loader_task(
-    job: ComputeJob, terms: Terms, provider_url: str = "", attempt: int = 0
+    job: ComputeJob,
+    terms: Terms,
+    provider_url: str = "",
+    attempt: int = 0,
+    gateways: Gateways = NO_GATEWAYS,
 ) -> LoaderTask:
     """Say what the loader has to bring."""
     algorithm = job.spec.algorithm
@@ -111,6 +121,8 @@ def loader_task(
         attempt=attempt,
         algorithm_from_provider=algorithm.from_provider,
         provider_url=provider_url,
+        algorithm_secret=algorithm.secret,
+        gateways=gateways,
     )
 
 
@@ -150,21 +162,74 @@ def _store_as_mounted(store: Store) -> Store:
 def _loader(job: ComputeJob, terms: Terms, attempt: int, images: Images) -> Manifest:
     deadlines = terms.deadlines
     asks = job.spec.asks_provider
+    secrets = secrets_of(job.spec.datasets, job.spec.algorithm.secret)
+    mounts = [_source_mount(number) for number in range(len(secrets))]
+    task = loader_task(job, terms, images.provider_url if asks else "", attempt, images.gateways)
     return _pod(
         job,
         terms,
         ("loading", attempt),
         container=_own_container(
-            "loader", images.loader, [_WHOLE_WORKSPACE, *([_TOKEN] if asks else ())]
+            "loader", images.loader, [_WHOLE_WORKSPACE, *([_TOKEN] if asks else ()), *mounts]
         ),
         seconds=deadlines.volumes + deadlines.loading + _MARGIN_SECONDS,
         task=replace(
-            loader_task(job, terms, images.provider_url if asks else "", attempt),
+            task,
             canary=images.canary if terms.network_isolation != "Unverified" else (),
             closed=closed(terms, images),
         ).encode(),
-        volumes=[_token_volume()] if asks else None,
+        volumes=[
+            *([_token_volume()] if asks else ()),
+            *(_source_volume(number, name) for number, name in enumerate(secrets)),
+            # Not mounted: the loader goes, and the workspace with it, where the claims can be had.
+            *_claim_volumes(job),
+        ],
     )
+
+
+def _source_mount(number: int) -> Manifest:
+    return {"name": f"source-{number}", "mountPath": f"{SOURCES_MOUNT}/{number}", "readOnly": True}
+
+
+def _source_volume(number: int, secret: str) -> Manifest:
+    """Describe a Secret's one key; without it the loader starts all the same, and says so."""
+    return {
+        "name": f"source-{number}",
+        "secret": {
+            "secretName": secret,
+            "items": [{"key": SOURCE_FILE, "path": SOURCE_FILE}],
+            "optional": True,
+            "defaultMode": 0o440,
+        },
+    }
+
+
+def _claims(job: ComputeJob) -> dict[str, str]:
+    """Name a volume for each claim that is named: a pod that has one twice does not start."""
+    claims = dict.fromkeys(d.claim.name for d in job.spec.datasets if d.claim is not None)
+    return {claim: f"claim-{number}" for number, claim in enumerate(claims)}
+
+
+def _claim_volumes(job: ComputeJob) -> list[Manifest]:
+    return [
+        {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        for claim, name in _claims(job).items()
+    ]
+
+
+def _claim_mounts(job: ComputeJob) -> list[Manifest]:
+    """Mount claims as folders of the inputs, which the loader has made: those are read-only."""
+    names, inputs = _claims(job), f"{workspace.VOLUME}/{workspace.INPUTS}"
+    return [
+        {
+            "name": names[dataset.claim.name],
+            "mountPath": f"{inputs}/{workspace.folder_name(dataset.id)}",
+            "readOnly": True,
+            **({"subPath": dataset.claim.path} if dataset.claim.path else {}),
+        }
+        for dataset in job.spec.datasets
+        if dataset.claim is not None
+    ]
 
 
 def _publisher(job: ComputeJob, terms: Terms, attempt: int, image: str) -> Manifest:
@@ -211,9 +276,10 @@ def _algorithm(job: ComputeJob, terms: Terms) -> Manifest:
             "env": _variables(job),
             "resources": _algorithm_resources(terms),
             "securityContext": _container_security(read_only=False),
-            "volumeMounts": _algorithm_mounts(),
+            "volumeMounts": [*_algorithm_mounts(), *_claim_mounts(job)],
         },
         seconds=terms.deadlines.starting + terms.max_duration + _MARGIN_SECONDS,
+        volumes=_claim_volumes(job),
     )
     spec = manifest["spec"]
     spec["schedulingGates"] = [{"name": GATE}]

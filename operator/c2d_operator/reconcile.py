@@ -335,6 +335,7 @@ class Reconciler:
                 environment=self._store.environments.get(environment),
                 granted=job.uid in self._grant(environment),
                 provider_url=self._hands.images.provider_url,
+                gateways=self._hands.images.gateways,
             )
         )
         if step.wake is not None:

@@ -20,6 +20,8 @@ class Settings:
     loader_image: str
     publisher_image: str
     provider_url: str
+    ipfs_gateway: str
+    arweave_gateway: str
     canary: str
     namespaces: tuple[str, ...]
     namespace: str
@@ -63,6 +65,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         loader_image=text("C2D_LOADER_IMAGE"),
         publisher_image=text("C2D_PUBLISHER_IMAGE"),
         provider_url=environ.get("C2D_PROVIDER_URL", "").rstrip("/"),
+        ipfs_gateway=environ.get("C2D_IPFS_GATEWAY", "").rstrip("/"),
+        arweave_gateway=environ.get("C2D_ARWEAVE_GATEWAY", "").rstrip("/"),
         canary=environ.get("C2D_CANARY", ""),
         namespaces=tuple(
             dict.fromkeys(part.strip() for part in text("C2D_NAMESPACES").split(",") if part)
@@ -81,15 +85,17 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
     if settings.log_format not in ("json", "plain"):
         problems.append(f"C2D_LOG_FORMAT is {settings.log_format!r}, use json or plain")
-    problems += _provider_problems(settings.provider_url)
+    problems += _url_problems("C2D_PROVIDER_URL", settings.provider_url)
+    problems += _url_problems("C2D_IPFS_GATEWAY", settings.ipfs_gateway)
+    problems += _url_problems("C2D_ARWEAVE_GATEWAY", settings.arweave_gateway)
     problems += _canary_problems(settings.canary)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
 
 
-def _provider_problems(url: str) -> list[str]:
-    """Say what is wrong with the provider's URL: it is written into tasks, so it has no secret."""
+def _url_problems(name: str, url: str) -> list[str]:
+    """Say what is wrong with a URL of a setting: it is written into tasks, so it has no secret."""
     try:
         parts = urlsplit(url)
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -97,7 +103,7 @@ def _provider_problems(url: str) -> list[str]:
         is_good = False
     if not url or (is_good and _PLAIN.fullmatch(url)):
         return []
-    return ["the URL in C2D_PROVIDER_URL is not one of http or https, host, port and path"]
+    return [f"the URL in {name} is not one of http or https, host, port and path"]
 
 
 def _canary_problems(where: str) -> list[str]:

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 
 from c2d_api.computeenvironment import Environment, Terms
 from c2d_api.computejob import ComputeJob, ConditionStatus, Status
+from c2d_api.tasks import NO_GATEWAYS, Gateways
 from c2d_operator import status as st
 from c2d_operator.children import (
     ChildKind,
     Children,
     Claim,
+    Named,
     Phase,
     Pod,
     Trouble,
@@ -85,18 +87,33 @@ class ReadProgress:
 
 
 @dataclass(frozen=True)
+class AskOffer:
+    """Ask whether a Secret or claim that the job names is offered to jobs, not what it holds."""
+
+    named: Named
+
+
+@dataclass(frozen=True)
 class DeleteJob:
     """Delete the ComputeJob, whose time to live is over."""
 
 
 Action = (
-    CreateClaim | CreatePod | Delete | Release | LookUp | ReadWarnings | ReadProgress | DeleteJob
+    CreateClaim
+    | CreatePod
+    | Delete
+    | Release
+    | LookUp
+    | ReadWarnings
+    | ReadProgress
+    | AskOffer
+    | DeleteJob
 )
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What one pass sees; `provider_url` is "" where there is no provider."""
+    """What one pass sees; `provider_url` is "" where there is no provider, gateways likewise."""
 
     job: ComputeJob
     children: Children
@@ -104,6 +121,7 @@ class Facts:
     environment: Environment | None = None
     granted: bool = False
     provider_url: str = ""
+    gateways: Gateways = NO_GATEWAYS
 
     @property
     def status(self) -> Status:

@@ -19,6 +19,8 @@ from c2d_operator.children import (
     Claim,
     Findings,
     Heard,
+    Named,
+    Offer,
     Pod,
     Refusal,
     Told,
@@ -137,6 +139,14 @@ class Store:
         """Note how far a pod said that it has come; what was said before is of no use."""
         known = self._findings.get(job.uid, Findings())
         self._findings[job.uid] = replace(known, told=MappingProxyType({uid: told}))
+
+    def offer(self, job: ComputeJob, named: Named, offer: Offer) -> bool:
+        """Note whether what a job names is offered; say whether that is news."""
+        known = self._findings.get(job.uid, Findings())
+        before = known.offers.get(named)
+        offers = MappingProxyType({**known.offers, named: offer})
+        self._findings[job.uid] = replace(known, offers=offers)
+        return before is None or before.hindrance != offer.hindrance
 
     def held(self, kind: str, namespace: str) -> dict[str, tuple[str, int]]:
         """Map the uid of every object of a kind in a namespace to its name and version."""

@@ -101,7 +101,11 @@ class Fetching:
 
     async def _lane(self, left: Iterator[tuple[int, Item]]) -> None:
         async with Downloads(
-            self._task.egress, self._patience, self._renew, self._shared
+            self._task.egress,
+            self._patience,
+            self._renew,
+            self._shared,
+            gateways=self._task.gateways,
         ) as downloads:
             for position, item in left:
                 try:

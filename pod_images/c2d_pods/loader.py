@@ -15,7 +15,14 @@ from pathlib import Path
 
 from c2d_api.asset_request import TOKEN_FILE, TOKEN_MOUNT
 from c2d_api.exits import MESSAGE_PATH, PodExit, Report
-from c2d_api.tasks import TASK_FILE, TASK_MOUNT, Endpoint, LoaderTask, decode_loader_task
+from c2d_api.tasks import (
+    SOURCES_MOUNT,
+    TASK_FILE,
+    TASK_MOUNT,
+    Endpoint,
+    LoaderTask,
+    decode_loader_task,
+)
 from c2d_api.workspace import (
     ADMIN_LOGS,
     FOLDERS,
@@ -65,6 +72,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="the token for the provider",
     )
     parser.add_argument(
+        "--sources",
+        type=Path,
+        default=Path(SOURCES_MOUNT),
+        help="the Secrets that describe files, in numbered folders",
+    )
+    parser.add_argument(
         "--busybox",
         type=Path,
         default=OWN_LAUNCHER / LAUNCHER_SHELL,
@@ -100,6 +113,10 @@ def load(options: argparse.Namespace) -> Report:
         attempts=options.attempts, first_pause=options.first_pause, stall=options.stall
     )
     reach(options.data / LAUNCHER, task.canary, patience)
+    if task.secrets:
+        from c2d_pods.described import with_described_files  # noqa: PLC0415 - few jobs need it
+
+        task = with_described_files(task, options.sources)
     return fill(options.data, task, patience, options.token)
 
 

@@ -35,7 +35,7 @@ def inline(source: Source) -> bytes | None:
         case FileRequest() | FileOnRequest():
             return None
         case File():
-            return None if source.url is not None else (source.inline or "").encode()
+            return None if source.inline is None else source.inline.encode()
 
 
 def place(data: Path, item: Item, content: bytes, progress: Progress) -> None:

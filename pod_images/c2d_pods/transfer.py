@@ -35,6 +35,8 @@ from c2d_api.asset_request import (
 from c2d_api.computeenvironment import Address
 from c2d_api.computejob import File
 from c2d_api.guard import is_allowed
+from c2d_api.tasks import NO_GATEWAYS, Gateways
+from c2d_pods import sources
 from c2d_pods.arrival import Announce, Arrival, Space, nobody_asks
 from c2d_pods.content import PermanentError, Source, TransferError, TransientError
 from c2d_pods.patience import Pace, Patience, Tried, asked_pause
@@ -164,6 +166,7 @@ class Downloads:
         renew: Renew | None = None,
         shared: Shared | None = None,
         clock: Callable[[], float] = time.monotonic,
+        gateways: Gateways = NO_GATEWAYS,
     ) -> None:
         """Prepare; the session opens with `async with`. `renew` asks for requests good once."""
         self._gate = Gate(allowed)
@@ -171,6 +174,7 @@ class Downloads:
         self._renew = renew
         self._shared = shared or Shared()
         self._clock = clock
+        self._gateways = gateways
 
     async def __aenter__(self) -> Self:
         """Open the session: no proxies, cookies, credentials or decoding behind our back."""
@@ -258,10 +262,10 @@ class Downloads:
                 return source
             case FileOnRequest() if self._renew is not None:
                 return await self._renew(source)
-            case File(url=str(url), method=method, headers=headers):
-                return FileRequest(url, "POST" if method == "POST" else "GET", headers)
+            case File():
+                return sources.request(source, self._gateways, time.time())
             case _:
-                raise PermanentError("the file has no URL")
+                raise PermanentError("the file is not fetched by a request")
 
     async def _answer(
         self, request: FileRequest, wanted: Mapping[str, str]

@@ -4,15 +4,13 @@ Pure. What the owner of a file wrote stays as it is, byte by byte: a URL may be 
 """
 
 import base64
-import hashlib
-import hmac
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
+from c2d_api.presigning import Signer, host_header, object_path
 from c2d_provider import strict_json
 from c2d_provider.fields import Json
 from c2d_provider.files import ArweaveFile, GraphqlFile, Headers, IpfsFile, S3File, UrlFile
@@ -23,7 +21,6 @@ SIGNED_FOR: Final = 3600
 """Seconds for which a signed request to a bucket is good: from the answer to the last attempt."""
 
 _DEFAULT_REGION = "us-east-1"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _STEERING = frozenset({"accept-encoding", "expect", "keep-alive"})
 _DOTS = re.compile(r"%2e|%2f|%5c", re.IGNORECASE)
 
@@ -105,19 +102,16 @@ def of_arweave(file: ArweaveFile, gateway: str) -> ResolvedRequest:
 
 
 def of_bucket(file: S3File, now: float, seconds: int = SIGNED_FOR) -> ResolvedRequest:
-    """Ask for an object of a bucket, signed by its owner's keys (AWS signature version 4).
-
-    Not by obstore: it takes session tokens from the environment into the URL of a stranger, and
-    refuses keys that S3 allows.
-    """
+    """Ask for an object of a bucket, signed by its owner's keys."""
     endpoint = urlsplit(file.endpoint)
-    host, folder = _host(endpoint), endpoint.path.rstrip("/")
+    host, folder = host_header(endpoint), endpoint.path.rstrip("/")
     if file.path_style or _is_literal(endpoint):
         folder = f"{folder}/{file.bucket}"
     else:
         host = f"{file.bucket}.{host}"
-    path = f"{folder}/{quote(file.key, safe='/-_.~')}"
-    query = _Signing(file, datetime.fromtimestamp(now, UTC), seconds).query(host, path)
+    path = f"{folder}/{object_path(file.key)}"
+    signer = Signer(file.access_key_id, file.secret_access_key, file.region or _DEFAULT_REGION)
+    query = signer.query(host, path, now, seconds)
     return ResolvedRequest(f"{endpoint.scheme}://{host}{path}?{query}", "GET", ())
 
 
@@ -158,47 +152,9 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else strict_json.compact(value)
 
 
-def _host(endpoint: SplitResult) -> str:
-    """Write a host as it will stand in the request's header, which is signed."""
-    name = endpoint.hostname or ""
-    name = f"[{name}]" if ":" in name else name
-    is_default = endpoint.port in (None, _DEFAULT_PORTS.get(endpoint.scheme))
-    return name if is_default else f"{name}:{endpoint.port}"
-
-
 def _is_literal(endpoint: SplitResult) -> bool:
     try:
         ip_address(endpoint.hostname or "")
     except ValueError:
         return endpoint.hostname == "localhost"
     return True
-
-
-@dataclass(frozen=True)
-class _Signing:
-    """A signature of a GET by AWS's version 4, in its query."""
-
-    file: S3File
-    moment: datetime
-    seconds: int
-
-    def query(self, host: str, path: str) -> str:
-        scope = f"{self.moment:%Y%m%d}/{self.file.region or _DEFAULT_REGION}/s3/aws4_request"
-        time = f"{self.moment:%Y%m%dT%H%M%SZ}"
-        query = "&".join(
-            f"{name}={quote(value, safe='-_.~')}"
-            for name, value in (
-                ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
-                ("X-Amz-Credential", f"{self.file.access_key_id}/{scope}"),
-                ("X-Amz-Date", time),
-                ("X-Amz-Expires", str(self.seconds)),
-                ("X-Amz-SignedHeaders", "host"),
-            )
-        )
-        asked = "\n".join(("GET", path, query, f"host:{host}", "", "host", "UNSIGNED-PAYLOAD"))
-        digest = hashlib.sha256(asked.encode()).hexdigest()
-        text = "\n".join(("AWS4-HMAC-SHA256", time, scope, digest))
-        key = f"AWS4{self.file.secret_access_key}".encode()
-        for part in scope.split("/"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        return f"{query}&X-Amz-Signature={hmac.digest(key, text.encode(), 'sha256').hex()}"

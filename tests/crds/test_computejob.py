@@ -6,7 +6,18 @@ from typing import Any
 import pytest
 
 import examples
-from c2d_api.computejob import ComputeJob, Container, File, Order, Resources, Results, parse_job
+from c2d_api.computejob import (
+    Claimed,
+    ComputeJob,
+    Container,
+    File,
+    IpfsFile,
+    Order,
+    Resources,
+    Results,
+    S3Object,
+    parse_job,
+)
 from c2d_api.progress import Tally
 
 NOON = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,11 +50,14 @@ def test_a_job_that_is_being_deleted_says_so() -> None:
 
 def test_every_field_of_a_spec_is_read() -> None:
     spec = parsed(examples.full_job()).spec
-    first, second = spec.datasets
+    first, second, described, lying = spec.datasets
     assert (spec.environment, spec.consumer) == ("small", examples.ADDRESS)
     assert spec.additional_viewers == ("0x" + "Cd" * 20,)
     assert (first.id, first.service_id, first.ddo) == (examples.DID, "access:1", "{}")
     assert (second.id, second.service_id, second.ddo) == ("iris", "", None)
+    assert (second.secret, second.claim) == (None, None)
+    assert (described.secret, described.files) == ("keys", ())
+    assert (lying.claim, lying.files) == (Claimed("trees", "depths/2030"), ())
     assert spec.resources == Resources("500m", "1Gi", "2Gi")
     assert (spec.max_duration, spec.max_queue_duration) == (600, 1200)
     assert (spec.suspend, spec.stop, spec.ttl_seconds_after_finished) == (True, "Requested", 3600)
@@ -62,6 +76,11 @@ def test_files_are_read_with_their_requests() -> None:
             max_bytes=1_000_000,
         ),
         File(inline="a,b\n1,2\n"),
+        File(
+            s3=S3Object("trees", "depths/2030 a.csv", "https://s3.example.org:9000", "eu-central-1")
+        ),
+        File(ipfs=IpfsFile(examples.CID, "depths/b.csv")),
+        File(arweave="a-_9" * 10 + "xyz"),
     )
 
 
@@ -71,6 +90,11 @@ def test_an_algorithm_is_read() -> None:
     assert (algorithm.raw_code, algorithm.ddo) == (None, "{}")
     assert (algorithm.custom_data, algorithm.env) == ('{"rounds": 3}', (("ROUNDS", "3"),))
     assert algorithm.container.entrypoint == "python $ALGO"
+
+
+def test_an_algorithm_may_be_described_by_a_secret() -> None:
+    algorithm = parsed(examples.described_job()).spec.algorithm
+    assert (algorithm.secret, algorithm.files, algorithm.raw_code) == ("keys", (), None)
 
 
 def test_raw_code_is_an_algorithm_without_files() -> None:

@@ -14,11 +14,17 @@ from apiserver import Answer, ApiServer
 from c2d_api.computeenvironment import parse_environment
 from c2d_api.computejob import parse_job
 from examples import ADDRESS, DID, DIGEST, Body
+from file_rules import MATCH, Field, files_fields
 from schemas import Schema, fields, has, put, remove, schema_of, value_at
 
 KINDS = ("ComputeJob", "ComputeEnvironment")
 EXAMPLES: dict[str, tuple[Callable[[], Body], ...]] = {
-    "ComputeJob": (examples.full_job, examples.raw_job, examples.provided_job),
+    "ComputeJob": (
+        examples.full_job,
+        examples.raw_job,
+        examples.provided_job,
+        examples.described_job,
+    ),
     "ComputeEnvironment": (examples.full_environment,),
 }
 STATUSES = {
@@ -105,97 +111,51 @@ def limit_rows() -> Iterator[Any]:
 
 # 2. Rules that need judgement (patterns and CEL): what must be taken, what must be refused.
 
-MATCH = "should match"
-
-
-@dataclass(frozen=True)
-class Field:
-    """Values of one field: good ones are taken, bad ones are refused with these words."""
-
-    path: str
-    words: str
-    good: tuple[Any, ...]
-    bad: tuple[Any, ...]
-
-
-def files_fields(path: str) -> tuple[Field, ...]:
-    """The rules of a list of files."""
-    text, url = {"text": "x"}, {"url": "https://example.org/"}
-    return (
-        Field(
-            f"{path}[]",
-            "give exactly one of url and inline",
-            ({"inline": text}, {"url": url}),
-            ({}, {"url": url, "inline": text}, {"sha256": "ab" * 32}),
-        ),
-        Field(
-            f"{path}[].url.url",
-            MATCH,
-            (
-                "http://example.org",
-                "https://example.org/a%20b?x=~[1]&y=@:",
-                "http://10.89.0.1:8080/a.csv",
-                "http://[2001:db8::1]:80/a",
-                "https://example.org?x",
-            ),
-            (
-                "",
-                "ftp://example.org/a",
-                "file:///etc/passwd",
-                "gopher://example.org",
-                "http://",
-                "http:///a",
-                "https://user@example.org/",
-                "https://user:word@example.org/",
-                "https://example.org\\@10.0.0.1/",
-                "https://example.org#@10.0.0.1/",
-                "https://example.org/a#part",
-                "https://example.org/a b",
-                "https://example.org/\r\nHost: other",
-                "https://example.org/a\n",
-                "https://example.org\n",
-                "https://exämple.org/",
-                "https://example.org/ä",
-                "https://exam\u00adple.org/",
-                "https://example.org/\u0000",
-                "https://example.org:port/",
-                "https://example.org:123456/",
-                " https://example.org/",
-                "HTTPS://example.org/\t",
-            ),
-        ),
-        Field(
-            f"{path}[].url.headers[].name",
-            MATCH,
-            ("Accept", "X-Own_1"),
-            ("", "A B", "A:", "A\n", "A\r\nHost", "Ä", "A\u0000"),
-        ),
-        Field(
-            f"{path}[].url.headers[].value",
-            MATCH,
-            ("", "a b\tc", "text/csv; q=0.5, */*"),
-            ("a\n", "a\r\nHost: other", "\u0000", "ä", "\u007f"),
-        ),
-        Field(
-            f"{path}[].sha256",
-            MATCH,
-            ("0123456789abcdef" * 4,),
-            ("", "AB" * 32, "ab" * 31, "ab" * 31 + "a\n"),
-        ),
-    )
-
 
 def source_fields(path: str) -> tuple[Field, ...]:
     """The rules of a source."""
-    files = [{"inline": {"text": "x"}}]
+    files, secret = [{"inline": {"text": "x"}}], {"name": "keys"}
     return (
         Field(
             path,
-            "give exactly one of provider and files",
-            ({"files": files},),
-            ({}, {"provider": {}, "files": files}),
+            "give exactly one of provider, files",
+            ({"files": files}, {"secretRef": secret}),
+            (
+                {},
+                {"provider": {}, "files": files},
+                {"provider": {}, "secretRef": secret},
+                {"secretRef": secret, "files": files},
+            ),
         ),
+        like(SUBDOMAINS, f"{path}.secretRef.name"),
         *files_fields(f"{path}.files"),
+    )
+
+
+def claim_fields(path: str) -> tuple[Field, ...]:
+    """The rules of a claim as a source."""
+    files, claim = [{"inline": {"text": "x"}}], {"claimName": "trees"}
+    return (
+        Field(
+            path,
+            "give exactly one of provider, files, secretRef and persistentVolumeClaim",
+            ({"persistentVolumeClaim": claim},),
+            (
+                {"persistentVolumeClaim": claim, "files": files},
+                {"persistentVolumeClaim": claim, "provider": {}},
+                {"persistentVolumeClaim": claim, "secretRef": {"name": "keys"}},
+            ),
+        ),
+        like(SUBDOMAINS, f"{path}.persistentVolumeClaim.claimName"),
+        Field(
+            f"{path}.persistentVolumeClaim.path",
+            MATCH,
+            ("a", "a/b.c/d-e_f", "_a", "9", "x" * 512, "/".join("a" * 99)),
+            (
+                *("", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b"),
+                *(".hidden", "a/.b", "a b", "a\n", "a\\b", "ä", "$(X)"),
+            ),
+        ),
     )
 
 
@@ -289,6 +249,7 @@ JOB_FIELDS = (
         ("a b", "a/b", "a\n", "ä", "\u0000"),
     ),
     *source_fields("spec.datasets[].source"),
+    *claim_fields("spec.datasets[].source"),
     *order_fields("spec.datasets[].order"),
     like(ASSET_IDS, "spec.algorithm.id"),
     Field(
@@ -567,6 +528,7 @@ _NAME_DOT = "metadata.name: use letters, digits and dashes"
 _NAME_ENV = "metadata.name: use at most 40 letters, digits and dashes"
 _ALGORITHM = {"container": {"image": "a", "tag": "1", "entrypoint": "x"}}
 _SOURCE = {"files": [{"inline": {"text": "x"}}]}
+_CLAIM = {"persistentVolumeClaim": {"claimName": "trees"}}
 _ORDER = {"chainId": 1, "transactionHash": "0x" + "1" * 64, "validUntil": examples.TIME}
 _PROVIDED = {"id": DID, "serviceId": "a", "source": {"provider": {}}}
 _NEEDS_DID = "a source of the provider needs the DID of a published asset as id, and a serviceId"
@@ -614,6 +576,56 @@ WHOLES = (
             ),
         ),
         None,
+    ),
+    Whole(
+        "ComputeJob",
+        "two datasets of one claim",
+        (("spec.datasets", [{"id": name, "source": _CLAIM} for name in ("a", "b")]),),
+        None,
+    ),
+    *(
+        Whole(
+            "ComputeJob",
+            f"a claim beside another service of {name}",
+            (
+                (
+                    "spec.datasets",
+                    [
+                        {"id": "b", "source": _SOURCE},
+                        {"id": "a", "serviceId": "1", "source": first},
+                        {"id": "a", "serviceId": "2", "source": second},
+                    ],
+                ),
+            ),
+            "a dataset of a claim is the claim's folder",
+        )
+        for name, first, second in (
+            ("files", _CLAIM, _SOURCE),
+            ("files before it", _SOURCE, _CLAIM),
+            ("the same claim", _CLAIM, _CLAIM),
+        )
+    ),
+    Whole(
+        "ComputeJob",
+        "an algorithm in a claim",
+        (("spec.algorithm", {**_ALGORITHM, "id": "a", "source": _CLAIM}),),
+        "unknown field",
+    ),
+    Whole(
+        "ComputeJob",
+        "a secret that describes an algorithm without an id",
+        (("spec.algorithm", {**_ALGORITHM, "source": {"secretRef": {"name": "a"}}}),),
+        "an algorithm with a source needs an id",
+    ),
+    *(
+        Whole(
+            "ComputeJob",
+            f"{name} in the resource of {of}",
+            ((f"spec.{of}.source.files[].s3.{name}", "x"),),
+            "unknown field",
+        )
+        for of in ("datasets[]", "algorithm")
+        for name in ("accessKeyId", "secretAccessKey")
     ),
     Whole(
         "ComputeJob",
@@ -773,6 +785,7 @@ def test_fields_are_judged_together(api: ApiServer, namespace: str, whole: Whole
         examples.full_job,
         examples.raw_job,
         examples.provided_job,
+        examples.described_job,
         examples.small_job,
         examples.full_environment,
         examples.small_environment,
@@ -875,6 +888,7 @@ def other_values() -> Iterator[Any]:
         yield pytest.param(path, "{ }", id=path)
     for prefix in ("spec.datasets[].source.files[]", "spec.algorithm.source.files[]"):
         yield pytest.param(f"{prefix}.inline.text", "other", id=f"{prefix}.inline.text")
+        yield pytest.param(f"{prefix}.s3.key", "other", id=f"{prefix}.s3.key")
         yield pytest.param(f"{prefix}.url.method", "GET", id=f"{prefix}.url.method")
         yield pytest.param(f"{prefix}.maxBytes", 5, id=f"{prefix}.maxBytes")
 

@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from c2d_api import computejob
 from c2d_api.asset_request import FileRequest
 from c2d_api.computeenvironment import Address
-from c2d_pods.content import PermanentError
+from c2d_api.computejob import File
+from c2d_api.tasks import NO_GATEWAYS, Gateways
+from c2d_pods.content import PermanentError, Source
 from c2d_pods.patience import Patience
 from c2d_pods.transfer import Downloads
 from c2d_provider.assets import AssetSettings, OceanAssets
@@ -253,9 +256,26 @@ async def test_what_a_node_tampers_with_is_refused_where_its_digest_is_known(
         await loaded(file, tmp_path, address(file.url))
 
 
-async def loaded(file: FileRequest, folder: Path, *allowed: Address) -> bytes:
+@pytest.mark.parametrize("name", ALL)
+async def test_a_job_names_files_that_its_loader_fetches_from_the_gateways(
+    ipfs: Ipfs, arweave: Arweave, stored: dict[str, Stored], tmp_path: Path, name: str
+) -> None:
+    one, gateways = stored[name], Gateways(ipfs.gateway, f"{arweave.gateway}/")
+    if one.entry["type"] == "ipfs":
+        cid, _, path = one.entry["hash"].partition("/")
+        file, gateway = File(ipfs=computejob.IpfsFile(cid, path)), gateways.ipfs
+    else:
+        file, gateway = File(arweave=one.entry["transactionId"]), gateways.arweave
+    assert await loaded(file, tmp_path, address(gateway), gateways=gateways) == one.content
+    with pytest.raises(PermanentError, match="private"):
+        await loaded(file, tmp_path, gateways=gateways)
+
+
+async def loaded(
+    file: Source, folder: Path, *allowed: Address, gateways: Gateways = NO_GATEWAYS
+) -> bytes:
     path = folder / "loaded"
-    async with Downloads(allowed, Patience(attempts=1)) as downloads:
+    async with Downloads(allowed, Patience(attempts=1), gateways=gateways) as downloads:
         with path.open("wb", buffering=0) as target:
             await downloads.fetch(file, target, lambda _: None)
     return path.read_bytes()

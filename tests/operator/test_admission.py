@@ -9,6 +9,7 @@ import pytest
 import examples
 from c2d_api.computeenvironment import Environment, parse_environment
 from c2d_api.computejob import ComputeJob, parse_job
+from c2d_api.tasks import Gateways
 from c2d_operator import status as st
 from c2d_operator.admission import GRACE, Contender, admit, contender, excess, terms
 from c2d_operator.children import Children
@@ -211,6 +212,46 @@ def test_a_job_with_assets_of_the_provider_needs_one(spec: dict[str, Any]) -> No
     assert condition
     assert "C2D_PROVIDER_URL" in condition.message
     let_in = plan(replace(facts, provider_url="http://provider"))
+    assert reason(let_in) == ("True", Reason.PLACE_GRANTED)
+
+
+CID = "Qm" + "a" * 44
+
+
+@pytest.mark.parametrize(
+    ("file", "setting", "gateways"),
+    [
+        pytest.param(
+            {"ipfs": {"cid": CID}}, "C2D_IPFS_GATEWAY", Gateways(ipfs="https://g"), id="IPFS"
+        ),
+        pytest.param(
+            {"arweave": {"transactionId": "a" * 43}},
+            "C2D_ARWEAVE_GATEWAY",
+            Gateways(arweave="https://g"),
+            id="Arweave",
+        ),
+    ],
+)
+@pytest.mark.parametrize("of", ["dataset", "algorithm"])
+def test_a_job_with_files_behind_a_gateway_needs_one(
+    file: dict[str, Any], setting: str, gateways: Gateways, of: str
+) -> None:
+    source = {"files": [{"inline": {"text": "x"}}, file]}
+    container = {"image": "a", "tag": "1", "entrypoint": "x"}
+    spec: dict[str, Any] = (
+        {"datasets": [{"id": "a", "source": source}]}
+        if of == "dataset"
+        else {"algorithm": {"id": "a", "source": source, "container": container}}
+    )
+    facts = Facts(new_job(**spec), Children(), START, ENVIRONMENT, granted=True)
+    refused = plan(facts)
+    assert reason(refused) == ("False", Reason.GATEWAY_UNKNOWN)
+    condition = refused.status.condition(st.ADMITTED)
+    assert condition
+    assert setting in condition.message
+    other = Gateways(ipfs=gateways.arweave, arweave=gateways.ipfs)
+    assert reason(plan(replace(facts, gateways=other))) == ("False", Reason.GATEWAY_UNKNOWN)
+    let_in = plan(replace(facts, gateways=gateways))
     assert reason(let_in) == ("True", Reason.PLACE_GRANTED)
 
 

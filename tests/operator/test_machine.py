@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from c2d_api.computejob import ATTEMPT_LABEL, PHASE_LABEL, Status, parse_job
+from c2d_api.computejob import ATTEMPT_LABEL, OFFERED_LABEL, PHASE_LABEL, Status, parse_job
 from c2d_api.exits import PodExit
 from c2d_api.times import parse_time
 from c2d_operator import status as st
@@ -58,6 +58,7 @@ OUTCOME = {
 }
 """The condition that has to be decided before a pod of a phase is deleted."""
 ALGORITHM_TAKES = timedelta(seconds=60)
+SECRET = "keys"  # noqa: S105 - a name
 PICK = some.integers(0, 5)
 RARELY = some.integers(0, 9).map(lambda n: n == 9)
 
@@ -83,10 +84,15 @@ class Life(RuleBasedStateMachine):
         self.late: list[Pass] = []
         self.released: dict[str, set[str]] = defaultdict(set)
 
-    @initialize(suspend=RARELY, rounds=some.integers(0, 12))
-    def begin(self, suspend: bool, rounds: int) -> None:
+    @initialize(suspend=RARELY, rounds=some.integers(0, 12), names=some.booleans())
+    def begin(self, suspend: bool, rounds: int, names: bool = False) -> None:
         """Let the first part of a life go well, so that every phase is disturbed as often."""
-        self.api.create("ComputeJob", NAMESPACE, job_manifest(NAME, suspend=suspend))
+        named = {"datasets": [{"id": "a", "source": {"secretRef": {"name": SECRET}}}]}
+        spec = named if names else {}
+        self.api.create("ComputeJob", NAMESPACE, job_manifest(NAME, suspend=suspend, **spec))
+        metadata = {"name": SECRET, "namespace": NAMESPACE, "labels": {OFFERED_LABEL: "true"}}
+        secret = {"kind": "Secret", "metadata": metadata}
+        self.api.create("Secret", NAMESPACE, secret)
         self.leaders = [Leader(self.api), Leader(self.api)]
         self.all_goes_well_for_a_while(rounds)
 
@@ -209,6 +215,13 @@ class Life(RuleBasedStateMachine):
         children = sorted(self.api.of_kind("Pod", "PersistentVolumeClaim"), key=place_of)
         body = children[pick % len(children)]
         self.api.delete(*place_of(body), body["metadata"]["uid"])
+
+    @rule(rarely=RARELY, offered=some.booleans())
+    def offer_changes(self, rarely: bool, offered: bool) -> None:
+        secret = self.api.read("Secret", NAMESPACE, SECRET)
+        if secret and rarely:
+            labels = {OFFERED_LABEL: "true"} if offered else {}
+            self.api.change({**secret, "metadata": {**secret["metadata"], "labels": labels}})
 
     @precondition(lambda self: self._body())
     @rule(rarely=RARELY, again=some.booleans())

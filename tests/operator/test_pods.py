@@ -18,6 +18,7 @@ from c2d_api.computejob import ComputeJob, parse_job
 from c2d_api.tasks import (
     TASK_ANNOTATION,
     Endpoint,
+    Gateways,
     decode_loader_task,
     decode_publisher_task,
 )
@@ -155,6 +156,107 @@ def test_a_loader_is_told_whom_to_ask_and_for_what_but_not_who_paid() -> None:
     assert (told.datasets[0].id, told.datasets[0].service_id) == (examples.DID, "compute")
     assert examples.TRANSACTION not in text
     assert "age" not in text
+
+
+CLAIMED = {
+    "datasets": [
+        {"id": "a", "source": {"persistentVolumeClaim": {"claimName": "trees", "path": "x/y"}}},
+        {"id": "b", "source": {"files": [{"inline": {"text": "1"}}]}},
+        {"id": f"did:op:{'c' * 64}", "source": {"persistentVolumeClaim": {"claimName": "trees"}}},
+        {"id": "d", "source": {"persistentVolumeClaim": {"claimName": "stones"}}},
+    ]
+}
+DESCRIBED = {
+    "datasets": [
+        {"id": "a", "source": {"secretRef": {"name": "keys"}}},
+        {"id": "b", "source": {"secretRef": {"name": "more"}}},
+        {"id": "c", "source": {"secretRef": {"name": "keys"}}},
+    ],
+    "algorithm": {
+        "id": "mine",
+        "source": {"secretRef": {"name": "code"}},
+        "container": {"image": "python", "tag": "3", "entrypoint": "x"},
+    },
+}
+
+
+def volumes(made: Json) -> dict[str, Json]:
+    names = [volume["name"] for volume in made["spec"]["volumes"]]
+    assert len(set(names)) == len(names)
+    return {volume["name"]: volume for volume in made["spec"]["volumes"]}
+
+
+def test_claims_are_folders_of_the_inputs_that_nobody_can_write() -> None:
+    made = manifest("algorithm", job(**CLAIMED))
+    named = volumes(made)
+    mounts = [m for m in made["spec"]["containers"][0]["volumeMounts"] if "claim" in m["name"]]
+    shown = {
+        mount["mountPath"]: (
+            named[mount["name"]]["persistentVolumeClaim"],
+            mount.get("subPath"),
+            mount["readOnly"],
+        )
+        for mount in mounts
+    }
+    trees = {"claimName": "trees", "readOnly": True}
+    assert shown == {
+        "/data/inputs/a": (trees, "x/y", True),
+        f"/data/inputs/{'c' * 64}": (trees, None, True),
+        "/data/inputs/d": ({"claimName": "stones", "readOnly": True}, None, True),
+    }
+    claims = [v for v in named.values() if "persistentVolumeClaim" in v]
+    assert [v["persistentVolumeClaim"]["claimName"] for v in claims] == [
+        "sum-workspace",
+        "trees",
+        "stones",
+    ]
+
+
+def test_a_loader_goes_by_the_claims_and_does_not_see_them() -> None:
+    made = manifest("loading", job(**CLAIMED))
+    named = {name for name in volumes(made) if name.startswith("claim")}
+    assert len(named) == 2
+    assert not named & {m["name"] for m in made["spec"]["containers"][0]["volumeMounts"]}
+    assert "trees" not in json.dumps(manifest("publishing", job(**CLAIMED)))
+
+
+def test_as_many_claims_as_datasets_have_names_of_their_own() -> None:
+    datasets = [
+        {"id": f"d{n}", "source": {"persistentVolumeClaim": {"claimName": f"c{n}"}}}
+        for n in range(64)
+    ]
+    for phase in PHASES:
+        volumes(manifest(phase, job(datasets=datasets)))
+
+
+def test_secrets_that_describe_files_are_mounted_for_the_loader_only() -> None:
+    made = manifest("loading", job(**DESCRIBED))
+    named = volumes(made)
+    mounts = [m for m in made["spec"]["containers"][0]["volumeMounts"] if "source" in m["name"]]
+    assert all(mount["readOnly"] for mount in mounts)
+    secrets = {mount["mountPath"]: named[mount["name"]]["secret"] for mount in mounts}
+    assert {path: secret["secretName"] for path, secret in secrets.items()} == {
+        "/etc/c2d/sources/0": "keys",
+        "/etc/c2d/sources/1": "more",
+        "/etc/c2d/sources/2": "code",
+    }
+    for secret in secrets.values():
+        assert secret["defaultMode"] == 0o440
+        assert secret["items"] == [{"key": "files.json", "path": "files.json"}]
+    told = decode_loader_task(made["metadata"]["annotations"][TASK_ANNOTATION])
+    assert told.secrets == ("keys", "more", "code")
+    for phase in ("algorithm", "publishing"):
+        other = manifest(phase, job(**DESCRIBED))
+        assert not [v for v in other["spec"]["volumes"] if "secret" in v]
+        assert "keys" not in json.dumps(other)
+
+
+def test_a_loader_is_told_the_gateways() -> None:
+    gateways = Gateways("https://ipfs.example.org", "https://arweave.example.org")
+    images = Images("loader:1", "publisher:1", gateways=gateways)
+    made = pod(job(), terms(), "loading", 0, images)
+    told = decode_loader_task(made["metadata"]["annotations"][TASK_ANNOTATION])
+    assert told.gateways == gateways
 
 
 @pytest.mark.parametrize("phase", PHASES)

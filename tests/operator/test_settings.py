@@ -49,6 +49,17 @@ def test_an_address_that_is_none_is_refused(given: str) -> None:
     assert "word" not in str(refused.value)
 
 
+@pytest.mark.parametrize("kind", ["ipfs", "arweave"])
+def test_gateways_may_be_named(kind: str) -> None:
+    name = f"C2D_{kind.upper()}_GATEWAY"
+    assert getattr(read_settings(LEAST), f"{kind}_gateway") == ""
+    read = read_settings({**LEAST, name: "https://gateway.example.org:8080/"})
+    assert getattr(read, f"{kind}_gateway") == "https://gateway.example.org:8080"
+    with pytest.raises(SettingsError, match=name) as refused:
+        read_settings({**LEAST, name: "https://gateway.example.org?key=word"})
+    assert "word" not in str(refused.value)
+
+
 @pytest.mark.parametrize("given", ["", "c2d-canary:8033", "10.96.0.7:8033", "[fd00::7]:1"])
 def test_a_canary_may_be_named(given: str) -> None:
     assert read_settings({**LEAST, "C2D_CANARY": given}).canary == given

@@ -8,15 +8,17 @@ import re
 import signal
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from c2d_api.asset_request import AssetRequest, FileContent, Provided, ProvidedAsset
 from c2d_api.computeenvironment import Address
-from c2d_api.computejob import Dataset, File
+from c2d_api.computejob import Claimed, Dataset, File
 from c2d_api.exits import PodExit
-from c2d_api.tasks import LoaderTask
+from c2d_api.tasks import LoaderTask, decode_loader_task
 from pods import Pod, Site, memory_peak
 
 
@@ -208,6 +210,103 @@ async def test_what_needs_no_network_does_not_load_it(loader: Pod) -> None:
     assert process.returncode == 0
     assert "c2d_pods.loader" in output.decode().split()
     assert not {"aiohttp", "asyncio", "ssl", "yarl"}.intersection(output.decode().split())
+
+
+DID = "did:op:" + "a" * 64
+
+
+async def test_services_of_one_dataset_number_their_files_on_whatever_their_sources(
+    loader: Pod, site: Site
+) -> None:
+    url = {"url": {"url": site.serve("/f", b"2"), "headers": [{"name": "X", "value": "s3cr3t"}]}}
+    describe(loader, [{"inline": {"text": "1"}}, url])
+    wanted = task(
+        Dataset(DID, "one", (File(inline="0"),), "{}"),
+        Dataset("lying", "", (), "{}", claim=Claimed("trees")),
+        Dataset(DID, "two", (), secret="keys"),  # noqa: S106 - a name
+        Dataset(DID, "three", (File(url=site.url("/f")), File(inline="4"))),
+        allowed=(site.address,),
+    )
+    ended = await loader.run(wanted, "--sources", loader.folder / "sources")
+    assert ended.code == PodExit.DONE
+    inputs = tree(loader.data / "inputs")
+    assert inputs == {f"{'a' * 64}/{n}": str(n).encode() for n in (0, 1, 2, 4)} | {
+        f"{'a' * 64}/3": b"2"
+    }
+    assert (loader.data / "inputs/lying").is_dir()
+    assert (loader.data / "ddos/lying").read_bytes() == b"{}"
+    assert sorted(headers.get("X", "") for _, _, headers in site.requests) == ["", "s3cr3t"]
+    log = (loader.data / "adminlogs/loading.log").read_text()
+    assert "s3cr3t" not in ended.said + log
+
+
+def describe(loader: Pod, *contents: object) -> None:
+    """Lay Secrets where a pod has them mounted."""
+    for number, content in enumerate(contents):
+        folder = loader.folder / "sources" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "files.json").write_text(json.dumps(content))
+
+
+async def test_the_code_may_come_from_a_secret(loader: Pod) -> None:
+    code = "#" * 60_000
+    describe(loader, [{"inline": {"text": code}}])
+    wanted = replace(decode_loader_task(task()), raw_code=None, algorithm_secret="code")  # noqa: S106 - a name
+    ended = await loader.run(wanted.encode(), "--sources", loader.folder / "sources")
+    assert ended.code == PodExit.DONE
+    assert (loader.data / "transformations/algorithm").read_text() == code
+
+
+async def test_what_a_secret_holds_is_shown_to_nobody(loader: Pod, site: Site) -> None:
+    secret = {"url": site.url("/s3cr3t-path?token=s3cr3t")}
+    describe(loader, [{"url": secret}, {"url": {**secret, "method": "s3cr3t"}}])
+    wanted = task(Dataset("a", "", (), secret="keys"))  # noqa: S106 - a name
+    refused = await loader.run(wanted, "--sources", loader.folder / "sources")
+    assert refused.code == PodExit.DATASET_FAILED
+    assert refused.report["message"] == (
+        "dataset a: the Secret keys: in files.json, file 1: method is not one of GET and POST"
+    )
+    (loader.folder / "sources/0/files.json").write_text(json.dumps([{"url": secret}]))
+    failed = await loader.run(wanted, "--sources", loader.folder / "sources")
+    assert failed.code == PodExit.DATASET_FAILED
+    log = (loader.data / "adminlogs/loading.log").read_text()
+    assert "s3cr3t" not in refused.said + failed.said + log
+    assert site.requests == []
+
+
+async def test_nothing_of_a_secret_goes_to_the_provider(loader: Pod, site: Site) -> None:
+    bodies = []
+
+    async def provider(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        asset = ProvidedAsset(0, "dataset", (FileContent(b"bought"),))
+        return web.Response(body=Provided((asset,)).encode())
+
+    site.answers["/internal/assets"] = provider
+    token = loader.folder / "token"
+    token.write_text("token")
+    describe(loader, [{"inline": {"text": "s3cr3t"}}])
+    named = Dataset("b", "", (), secret="keys")  # noqa: S106 - a name
+    wanted = task(Dataset(DID, "1", (), from_provider=True), named)
+    asking = replace(decode_loader_task(wanted), provider_url=site.url(""), namespace="jobs")
+    sources = ("--sources", loader.folder / "sources", "--token", token)
+    ended = await loader.run(asking.encode(), *sources)
+    assert ended.code == PodExit.DONE
+    assert bodies == [AssetRequest("jobs", "job-1", 0).encode()]
+    assert "s3cr3t" not in repr(site.requests)
+    assert (loader.data / "inputs/b/0").read_bytes() == b"s3cr3t"
+
+
+@pytest.mark.parametrize(
+    "ddo",
+    ["", "null", "[]", "no JSON", "{" * 10_000, '{"id": "did:op:../../x"}', "\u0000", "\x1b[31m"],
+    ids=range(8),
+)
+async def test_a_ddo_that_is_none_is_a_file_like_any_other(loader: Pod, ddo: str) -> None:
+    ended = await loader.run(task(Dataset(DID, "", (File(inline="x"),), ddo)))
+    assert ended.code == PodExit.DONE
+    assert tree(loader.data / "ddos") == {"a" * 64: ddo.encode()}
+    assert tree(loader.data / "inputs") == {f"{'a' * 64}/0": b"x"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

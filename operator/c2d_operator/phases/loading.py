@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from c2d_api.computejob import Status
 from c2d_api.exits import PodExit, Report, decode_report
 from c2d_api.progress import Tally
+from c2d_operator import offers
 from c2d_operator import status as st
 from c2d_operator.children import Ended, Phase, Pod, pod_name
 from c2d_operator.status import Reason
@@ -169,7 +170,7 @@ def _is_fresh(facts: Facts, type_: str) -> bool:
 def tell(facts: Facts, type_: str) -> Facts:
     """Say what keeps the first pods from starting, and when the loader does start."""
     loader = facts.children.pod("loading", facts.status.loading_attempt)
-    trouble = hindrance(facts, *_first_pods(facts))
+    trouble = offers.trouble(facts) or hindrance(facts, *_first_pods(facts))
     if trouble:
         return facts.waiting(type_, trouble.reason, trouble.message)
     if loader is not None and loader.started and type_ == st.ASSETS_LOADED:
@@ -188,7 +189,7 @@ def create_pods(facts: Facts, since: str) -> Step:
 
     The next loader waits until the container of every former one has ended.
     """
-    refused = _refused(facts, since)
+    refused = _refused(facts, since) or offers.refused(facts, since)
     if refused:
         return refused
     actions: list[Action] = []
@@ -219,8 +220,14 @@ def _create(
     refusal = facts.children.findings.refused.get(name)
     if refusal and facts.now < refusal.at + REFUSAL_PAUSE:
         wakes.append(refusal.at + REFUSAL_PAUSE)
-    else:
-        actions.append(action)
+        return
+    offer = offers.withheld(facts, action.phase)
+    if offer and facts.now < offer.at + offers.OFFER_PAUSE:
+        wakes.append(offer.at + offers.OFFER_PAUSE)
+        return
+    if offer:
+        wakes.append(facts.now + offers.OFFER_PAUSE)
+    actions.append(action)
 
 
 def _refused(facts: Facts, since: str) -> Step | None:
