@@ -111,6 +111,8 @@ class RootOfChunks:
 
     def add(self, data: bytes) -> None:
         """Take the next bytes; no more than the length has."""
+        if not data:
+            return
         rest = memoryview(data)
         while len(rest) >= self._left:
             self._chunk.update(rest[: self._left])
