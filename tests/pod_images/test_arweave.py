@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from Crypto.Hash import SHA256
+from Crypto.PublicKey import RSA
+from Crypto.Signature import pss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -223,3 +226,33 @@ def test_what_could_not_be_written_does_not_count() -> None:
 
 def test_nothing_at_all_is_a_content() -> None:
     assert taken(ArweaveContent(Stored(0, b"")), b"", []) == b""
+
+
+KEYS = {bits: RSA.generate(bits) for bits in (1024, 1025, 1031)}
+"""Keys whose signatures have no bit to spare in their first byte, few, and many."""
+
+
+@pytest.mark.parametrize("bits", KEYS)
+@pytest.mark.parametrize("salt", [0, 20, 32, 62])
+def test_a_signature_of_another_library_is_one(bits: int, salt: int) -> None:
+    key = KEYS[bits]
+    modulus = key.n.to_bytes((bits + 7) // 8, "big")
+    signature = pss.new(key, salt_bytes=salt).sign(SHA256.new(b"message"))
+    assert is_signed(b"message", signature, modulus)
+    assert not is_signed(b"Message", signature, modulus)
+
+
+@pytest.mark.parametrize("place", [0, 1, 60])
+def test_what_fills_an_encoding_up_must_be_nothing(place: int) -> None:
+    """The hash alone would fit: it does not cover what stands before the salt."""
+    key = KEYS[1024]
+    salt = bytes(32)
+    hashed = hashlib.sha256(bytes(8) + hashlib.sha256(b"message").digest() + salt).digest()
+    for filler in (0, 2):
+        block = bytearray((b"\x01" + salt).rjust(95, b"\x00"))
+        block[place] |= filler
+        encoded = bytes(a ^ b for a, b in zip(block, pss.MGF1(hashed, 95, SHA256), strict=True))
+        encoded = bytes([encoded[0] & 0x7F]) + encoded[1:] + hashed + b"\xbc"
+        number = pow(int.from_bytes(encoded, "big"), key.d, key.n)
+        signature = number.to_bytes(128, "big")
+        assert is_signed(b"message", signature, key.n.to_bytes(128, "big")) is not bool(filler)
