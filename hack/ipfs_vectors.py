@@ -63,7 +63,7 @@ def recorded(node: Ipfs, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     (forest / "trees/a b é.csv").write_bytes(DATA[:300])
     (forest / "other").write_bytes(DATA[:200])
     (forest / "link").symlink_to("other")
-    words = (*NEW, "--chunker=size-100", "--recursive")
+    words = (*NEW, "--chunker=size-100")
     root = node.add_with(forest, *words)
     name = f"{root}/trees/a%20b%20%C3%A9.csv"
     yield "in a folder", sent(node, name, DATA[:300])

@@ -193,7 +193,7 @@ HEADER = frames(archive("one raw block"))[0]
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b"<!DOCTYPE html><html>not an archive at all</html>", id="a page"),
+        pytest.param(b"<!DOCTYPE html><html>not an archive</html>" * 9, id="a page"),
         pytest.param(b"\x00", id="an empty header"),
         pytest.param(bytes.fromhex("0aa16776657273696f6e02") + bytes(40), id="version 2"),
         pytest.param(b"\xff" * 12, id="a number without an end"),
