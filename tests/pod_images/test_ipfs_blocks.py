@@ -161,6 +161,8 @@ def test_an_archive_that_is_cut_short_is_no_file(kind: str) -> None:
     for end in (0, 1, 30, len(data) // 2, len(data) - 1):
         with pytest.raises(TransientError, match="before the file's end"):
             taken(name(kind), data[:end])
+    with pytest.raises(TransientError, match="before the file's end"):
+        taken(name(kind), data + b"\x50half a block")
 
 
 def test_a_path_leads_where_its_folders_say() -> None:
