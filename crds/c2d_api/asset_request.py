@@ -7,6 +7,7 @@ within limits, for neither side trusts the other's size.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
@@ -21,6 +22,7 @@ MAX_REQUEST_BYTES: Final = 4096
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 MAX_FILES: Final = 1000
 _MAX_WORDS = 500
+_CONTENT_ID = re.compile(r"ipfs:[A-Za-z0-9]{1,512}(/[!-~]{1,5000})?|arweave:[A-Za-z0-9_-]{43}")
 
 AssetKind = Literal["dataset", "algorithm"]
 Headers = tuple[tuple[str, str], ...]
@@ -55,13 +57,20 @@ class AssetRequest:
 
 @dataclass(frozen=True)
 class FileRequest:
-    """A request that brings one file; `sha256` is what was judged, where that matters."""
+    """A request that brings one file; `sha256` is what was judged, where that matters.
+
+    `content_id` names the content itself where its network has such names, so that the loader
+    needs not believe the gateway: `ipfs:<cid>[/path]`, the path's parts percent-encoded as in the
+    URL, or `arweave:<transaction id>`. Then the URL is that of the plain file at a gateway, as
+    `<gateway>/ipfs/<cid>[/path]` or `<gateway>/<transaction id>`.
+    """
 
     url: str = field(repr=False)
     method: Literal["GET", "POST"] = "GET"
     headers: Headers = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     sha256: str | None = None
+    content_id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -188,7 +197,8 @@ def _file_dict(file: ProvidedFile) -> dict[str, Any]:
     request: dict[str, Any] = {"url": file.url, "method": file.method, "headers": file.headers}
     if file.body:
         request["body"] = _text(file.body)
-    return {"request": request, "sha256": file.sha256} if file.sha256 else {"request": request}
+    judged = {"sha256": file.sha256, "contentId": file.content_id}
+    return {"request": request, **{name: value for name, value in judged.items() if value}}
 
 
 def _asset(asset: dict[str, Any]) -> ProvidedAsset:
@@ -213,9 +223,17 @@ def _file(file: dict[str, Any]) -> ProvidedFile:
         raise ValueError("a request has a URL and a method")
     if sha256 is not None and not isinstance(sha256, str):
         raise ValueError("a digest is a text")
-    return FileRequest(
-        url, method, _headers(request["headers"]), _bytes(request.get("body", "")), sha256
-    )
+    headers, body = _headers(request["headers"]), _bytes(request.get("body", ""))
+    return FileRequest(url, method, headers, body, sha256, _content_id(file.get("contentId")))
+
+
+def _content_id(found: object) -> str | None:
+    """Read what names a content; what is not known here must not pass for no name."""
+    if found is None:
+        return None
+    if not isinstance(found, str) or not _CONTENT_ID.fullmatch(found):
+        raise ValueError("an identifier of content is one of IPFS or of Arweave")
+    return found
 
 
 def _on_request(body: object) -> FileOnRequest:

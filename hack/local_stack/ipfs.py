@@ -29,13 +29,14 @@ class Ipfs:
 
     def add(self, path: Path, *, version: int = 1) -> str:
         """Store a file or a folder; returns its content identifier, of the given version."""
-        return self._add(path, f"--cid-version={version}")
+        return self.add_with(path, f"--cid-version={version}")
 
     def identifier(self, path: Path, *, version: int = 1) -> str:
         """Compute the identifier that a file's content has, and store nothing."""
-        return self._add(path, f"--cid-version={version}", "--only-hash")
+        return self.add_with(path, f"--cid-version={version}", "--only-hash")
 
-    def _add(self, path: Path, *words: str) -> str:
+    def add_with(self, path: Path, *words: str) -> str:
+        """Store a file or a folder as `ipfs add` with these words does."""
         printed = run(
             [self.program, "add", "--recursive", "--quieter", *words, path],
             log=_log(self.folder),

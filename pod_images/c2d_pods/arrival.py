@@ -15,6 +15,7 @@ from c2d_pods.content import (
     room,
     write,
 )
+from c2d_pods.identified import Plain, Verifier
 from c2d_pods.resuming import Kept, Receive, Version
 
 Announce = Callable[[int | None], None]
@@ -67,6 +68,7 @@ class Arrival:
         self._announce = announce
         self._source, self._target, self._count, self._space = source, target, count, space
         self._digest = hashlib.sha256()
+        self._verifier: Verifier = Plain()
         self._version: Version | None = None
         self._end: int | None = None
         self._expected: int | None = None
@@ -80,21 +82,19 @@ class Arrival:
         return Kept(self.size, self._version)
 
     @contextmanager
-    def receiving(self, receive: Receive) -> Iterator[None]:
-        """Be ready for the bytes of an answer."""
+    def receiving(self, receive: Receive, verifier: Verifier) -> Iterator[None]:
+        """Be ready for the bytes of an answer; a rest goes on with the verifier of its start."""
         if receive.start:
             self._is_joined = True
         else:
             self.start_over()
+            self._verifier = verifier
         self._target.seek(self.size)  # a write that failed may have left more
         self._target.truncate()
         self._version, self._end = receive.version, receive.end
         total = receive.version.total
-        self._expected = receive.end if total is None else total
+        self._expect(receive.end if total is None else total)
         self._announce(total)
-        if self._expected is not None:
-            judge_length(self._expected, self._source)
-            self._space.reserve(self._target, self._expected - self.size)
         try:
             yield
         finally:
@@ -106,8 +106,26 @@ class Arrival:
         self.size, self._digest, self._version = 0, hashlib.sha256(), None
         self._is_joined = False
 
-    def add(self, chunk: bytes) -> None:
-        """Write the next bytes."""
+    def _expect(self, length: int | None) -> None:
+        """Take note of how long the file will be, if that is known."""
+        self._expected = length
+        if length is not None:
+            judge_length(length, self._source)
+            self._space.reserve(self._target, length - self.size)
+
+    def take(self, wire: bytes) -> None:
+        """Take what came, and write what it brings of the file.
+
+        Raises:
+            PermanentError: It is not of the file.
+        """
+        for chunk in self._verifier.feed(wire):
+            if self._expected is None and self._verifier.length is not None:
+                self._expect(self._verifier.length)
+                self._announce(self._verifier.length)
+            self._add(chunk)
+
+    def _add(self, chunk: bytes) -> None:
         if self._end is not None and self.size + len(chunk) > self._end:
             self.start_over()
             raise TransientError("the server sends more than it announced")
@@ -128,6 +146,7 @@ class Arrival:
         if self._expected not in {None, self.size}:
             raise TransientError("the server stopped before the file's end")
         try:
+            self._verifier.finish()
             judge_digest(self._digest.hexdigest(), self._source)
         except PermanentError:
             if not self._is_joined:

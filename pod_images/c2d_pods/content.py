@@ -52,9 +52,14 @@ def judge_room(length: int, free: int) -> None:
         )
 
 
+def expected_digest(source: Source) -> str | None:
+    """Find the sha256 that a file must have, if one is known."""
+    return source.sha256 if isinstance(source, File | FileRequest) else None
+
+
 def judge_digest(digest: str, source: Source) -> None:
     """Refuse a file that is not the one that the job names, or that the provider judged."""
-    expected = source.sha256 if isinstance(source, File | FileRequest) else None
+    expected = expected_digest(source)
     if expected is not None and digest != expected.lower():
         who = "the job names" if isinstance(source, File) else "the provider found"
         raise PermanentError(f"its content does not have the sha256 that {who}")

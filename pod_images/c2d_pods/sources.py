@@ -25,6 +25,7 @@ class _Asked:
     url: str = field(repr=False)
     method: Literal["GET", "POST"] = "GET"
     headers: Headers = field(default=(), repr=False)
+    content_id: str | None = None
 
 
 def request(file: File, gateways: Gateways, now: float) -> FileRequest:
@@ -34,9 +35,7 @@ def request(file: File, gateways: Gateways, now: float) -> FileRequest:
         PermanentError: It cannot be: nothing is said of where it is, or there is no gateway.
     """
     asked = _asked(file, gateways, now)
-    # The one place where a file of a job becomes a request: what else it is to be judged by,
-    # such as what it must hold, is added here.
-    return FileRequest(asked.url, asked.method, asked.headers)
+    return FileRequest(asked.url, asked.method, asked.headers, content_id=asked.content_id)
 
 
 def _asked(file: File, gateways: Gateways, now: float) -> _Asked:
@@ -64,11 +63,13 @@ def _of_bucket(wanted: S3Object, now: float) -> _Asked:
 
 def _of_ipfs(wanted: IpfsFile, gateway: str) -> _Asked:
     below = f"/{object_path(wanted.path)}" if wanted.path else ""
-    return _Asked(f"{_base(gateway, 'IPFS')}/ipfs/{wanted.cid}{below}")
+    name = f"{wanted.cid}{below}"
+    return _Asked(f"{_base(gateway, 'IPFS')}/ipfs/{name}", content_id=f"ipfs:{name}")
 
 
 def _of_arweave(transaction: str, gateway: str) -> _Asked:
-    return _Asked(f"{_base(gateway, 'Arweave')}/{transaction}")
+    url = f"{_base(gateway, 'Arweave')}/{transaction}"
+    return _Asked(url, content_id=f"arweave:{transaction}")
 
 
 def _base(gateway: str, of: str) -> str:

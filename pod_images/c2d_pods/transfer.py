@@ -38,13 +38,28 @@ from c2d_api.guard import is_allowed
 from c2d_api.tasks import NO_GATEWAYS, Gateways
 from c2d_pods import sources
 from c2d_pods.arrival import Announce, Arrival, Space, nobody_asks
-from c2d_pods.content import PermanentError, Source, TransferError, TransientError
+from c2d_pods.arweave import MAX_TRANSACTION, Stored, UnverifiableError, read_transaction
+from c2d_pods.content import (
+    PermanentError,
+    Source,
+    TransferError,
+    TransientError,
+    expected_digest,
+)
+from c2d_pods.identified import (
+    ArweaveName,
+    Asking,
+    ask_blocks,
+    read_name,
+    transaction_request,
+)
 from c2d_pods.patience import Pace, Patience, Tried, asked_pause
 from c2d_pods.resuming import (
     Kept,
     Receive,
     Refused,
     StartOver,
+    Version,
     decide,
     may_pass,
     range_headers,
@@ -56,7 +71,7 @@ log = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-OK, CONFLICT = 200, 409
+OK, ACCEPTED, NOT_FOUND, CONFLICT = 200, 202, 404, 409
 Result = TypeVar("Result")
 Renew = Callable[[FileOnRequest], Awaitable[FileRequest]]
 # The first that fits counts, so what is more special stands first.
@@ -225,16 +240,23 @@ class Downloads:
     async def _attempt(self, source: Source, arrival: Arrival) -> None:
         try:
             async with self._shared.turns if isinstance(source, FileOnRequest) else nullcontext():
-                request = await self._request(source)
-                kept = arrival.kept if _is_resumable(source, request) else None
-                response = await self._answer(request, range_headers(kept))
+                asking = await self._asking(await self._request(source), source)
+                is_resumable = asking.is_resumable and _is_resumable(source, asking.request)
+                kept = arrival.kept if is_resumable else None
+                wanted = {**asking.headers, **range_headers(kept)}
+                response = await self._answer(asking.request, wanted)
             async with response:
-                await self._receive(response, source, arrival, kept)
+                await self._receive(response, source, arrival, kept, asking)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._named(error) from None
 
     async def _receive(
-        self, response: aiohttp.ClientResponse, source: Source, arrival: Arrival, kept: Kept | None
+        self,
+        response: aiohttp.ClientResponse,
+        source: Source,
+        arrival: Arrival,
+        kept: Kept | None,
+        asking: Asking,
     ) -> None:
         place = str(response.url.with_query(None))
         answer = read_answer(response.status, place, response.content_length, response.headers)
@@ -245,15 +267,58 @@ class Downloads:
                 arrival.start_over()
                 raise TransientError(words)
             case Receive() as receive:
-                with arrival.receiving(receive):
+                verifier = asking.verifier(response.content_type)
+                if verifier.is_framed:
+                    receive = Receive(0, None, Version())  # what was announced is not the file's
+                with arrival.receiving(receive, verifier):
                     await self._take(response.content, arrival)
                 arrival.finish()
 
     async def _take(self, content: aiohttp.StreamReader, arrival: Arrival) -> None:
-        pace = Pace(self._clock(), arrival.size)
+        came = 0
+        pace = Pace(self._clock(), came)
         async for chunk in content.iter_chunked(CHUNK):
-            arrival.add(chunk)
-            pace = pace.kept(self._clock(), arrival.size, self._patience)
+            arrival.take(chunk)
+            came += len(chunk)
+            pace = pace.kept(self._clock(), came, self._patience)
+
+    async def _asking(self, request: FileRequest, source: Source) -> Asking:
+        """Say how a file is asked for so that what comes can be judged by what names it."""
+        if request.content_id is None:
+            return Asking(request)
+        name = read_name(request.content_id)
+        if not isinstance(name, ArweaveName):
+            return ask_blocks(request, name)
+        try:
+            return Asking(request, stored=await self._transaction(request, name))
+        except UnverifiableError:
+            if expected_digest(source) is None:
+                raise
+            return Asking(request)
+
+    async def _transaction(self, request: FileRequest, name: ArweaveName) -> Stored:
+        """Ask for the transaction that stored a file of Arweave.
+
+        Raises:
+            UnverifiableError: There is none, or none that can be judged.
+        """
+        response = await self._answer(transaction_request(request, name), {})
+        async with response:
+            if response.status == NOT_FOUND:
+                raise UnverifiableError(
+                    "there is no transaction of Arweave of its identifier: one within a bundle"
+                    " cannot be checked without a sha256"
+                )
+            if response.status == ACCEPTED:
+                raise TransientError("its transaction of Arweave is not mined yet")
+            if response.status != OK:
+                raise _refusal(response, request)
+            too_long = UnverifiableError(
+                f"its transaction of Arweave is longer than {MAX_TRANSACTION} bytes, which is not"
+                " checked without a sha256"
+            )
+            body = await _whole(response, MAX_TRANSACTION, too_long)
+            return read_transaction(body, name.transaction)
 
     async def _request(self, source: Source) -> FileRequest:
         """Write a file's request in one form, whoever describes it; one good once is new."""
@@ -384,7 +449,7 @@ async def _asked(
             url, data=request.encode(), headers=headers, allow_redirects=False
         ) as response:
             most = MAX_ANSWER_BYTES if response.status == OK else MAX_REQUEST_BYTES
-            body = await _whole(response, most)
+            body = await _whole(response, most, TransientError("its answer is too long"))
             return _handed_out(response, body)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise TransientError(_words(error)) from None
@@ -397,12 +462,12 @@ def _words(error: Exception) -> str:
     return f"it did not answer ({type(error).__name__})"
 
 
-async def _whole(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _whole(response: aiohttp.ClientResponse, most: int, too_long: TransferError) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK):
         body += chunk
         if len(body) > most:
-            raise TransientError("its answer is too long")
+            raise too_long
     return bytes(body)
 
 

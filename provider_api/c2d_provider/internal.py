@@ -338,6 +338,7 @@ def _provided(resolved: ports.Resolved, digest: str | None) -> ProvidedFile:
             resolved.headers,
             resolved.body,
             digest,
+            resolved.content_id,
         )
     if digest is not None and hashlib.sha256(resolved.content).hexdigest() != digest.lower():
         refuse(Reason.FILES_CHECKSUM_MISMATCH, _CHANGED)

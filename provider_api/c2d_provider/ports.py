@@ -119,12 +119,16 @@ class Published:
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """A request that brings one file; it is secret, but for its size."""
+    """A request that brings one file; it is secret, but for its size.
+
+    `content_id` names the content itself, as `c2d_api.asset_request.FileRequest` has it.
+    """
 
     url: str = field(repr=False)
     method: str
     headers: Headers = field(repr=False)
     body: bytes = field(repr=False, default=b"")
+    content_id: str | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ def of_ipfs(file: IpfsFile, gateway: str) -> ResolvedRequest:
         refuse(Reason.FILE_UNAVAILABLE, "No IPFS_GATEWAY defined, files of IPFS are not served")
     if _DOTS.search(file.hash):
         refuse(Reason.FILES_MALFORMED, "a file object has a path that is none")
-    return ResolvedRequest(f"{gateway.rstrip('/')}/ipfs/{file.hash}", "GET", _own(file.headers))
+    url = f"{gateway.rstrip('/')}/ipfs/{file.hash}"
+    return ResolvedRequest(url, "GET", _own(file.headers), content_id=f"ipfs:{file.hash}")
 
 
 def of_arweave(file: ArweaveFile, gateway: str) -> ResolvedRequest:
@@ -96,9 +97,8 @@ def of_arweave(file: ArweaveFile, gateway: str) -> ResolvedRequest:
         refuse(
             Reason.FILE_UNAVAILABLE, "No ARWEAVE_GATEWAY defined, files of Arweave are not served"
         )
-    return ResolvedRequest(
-        f"{gateway.rstrip('/')}/{file.transaction_id}", "GET", _own(file.headers)
-    )
+    url, named = f"{gateway.rstrip('/')}/{file.transaction_id}", f"arweave:{file.transaction_id}"
+    return ResolvedRequest(url, "GET", _own(file.headers), content_id=named)
 
 
 def of_bucket(file: S3File, now: float, seconds: int = SIGNED_FOR) -> ResolvedRequest:

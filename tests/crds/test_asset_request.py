@@ -30,6 +30,9 @@ FILE = st.builds(
     headers=st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple),
     body=st.binary(max_size=20),
     sha256=st.none() | st.text(min_size=1, max_size=20),
+    content_id=st.none()
+    | st.from_regex(r"ipfs:[A-Za-z0-9]{1,60}(/[!-~]{1,20})?", fullmatch=True)
+    | st.from_regex(r"arweave:[A-Za-z0-9_-]{43}", fullmatch=True),
 ) | st.builds(FileContent, st.binary(max_size=20))
 KIND = st.sampled_from(["dataset", "algorithm"])
 ON_REQUEST = st.builds(FileOnRequest, KIND, st.integers(0, 64), st.integers(0, 999))
@@ -56,6 +59,7 @@ def test_the_answer_is_the_one_that_is_documented() -> None:
     files = (
         FileRequest("https://a.example/x", "POST", (("X-Key", "k"),), b"{}", "ab" * 32),
         FileRequest("https://a.example/y"),
+        FileRequest("https://a.example/ipfs/bafy/x", content_id="ipfs:bafy/x"),
         FileContent(b"\x00\xff"),
         FileOnRequest("dataset", 1, 3),
     )
@@ -82,6 +86,14 @@ def test_the_answer_is_the_one_that_is_documented() -> None:
                             "headers": [],
                         }
                     },
+                    {
+                        "request": {
+                            "url": "https://a.example/ipfs/bafy/x",
+                            "method": "GET",
+                            "headers": [],
+                        },
+                        "contentId": "ipfs:bafy/x",
+                    },
                     {"inline": "AP8="},
                     {"onRequest": {"kind": "dataset", "position": 1, "number": 3}},
                 ],
@@ -92,11 +104,44 @@ def test_the_answer_is_the_one_that_is_documented() -> None:
 
 
 def test_nothing_secret_is_shown() -> None:
-    files = (FileRequest("https://secret", "POST", (("a", "secret"),), b"secret"),)
+    named = "ipfs:secret"
+    files = (FileRequest("https://secret", "POST", (("a", "secret"),), b"secret", None, named),)
     shown = repr(
         Provided((ProvidedAsset(0, "dataset", (*files, FileContent(b"secret")), "secret"),))
     )
     assert "secret" not in shown
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "",
+        "ipfs",
+        "ipfs:",
+        "ipfs:/x",
+        "ipfs:ba fy",
+        "ipfs:bafy/",
+        "ipfs:bafy/a b",
+        "ipfs:bafy/\u00e9",
+        "arweave:" + "A" * 42,
+        "arweave:" + "A" * 44,
+        "arweave:" + "A" * 43 + "\n",
+        "arweave:" + "A" * 42 + "=",
+        "other:" + "A" * 43,
+        1,
+        [],
+        {},
+        False,
+    ],
+)
+def test_a_name_of_content_that_is_not_known_is_not_taken_for_none(named: object) -> None:
+    file = {"request": {"url": "https://a", "method": "GET", "headers": []}, "contentId": named}
+    asset = {"position": 0, "kind": "dataset", "files": [file], "ddo": None}
+    with pytest.raises(ValueError, match="no list of assets"):
+        decode_provided(json.dumps({"assets": [asset]}).encode())
+    del file["contentId"]
+    (read,) = decode_provided(json.dumps({"assets": [asset]}).encode()).assets
+    assert read.files == (FileRequest("https://a"),)
 
 
 def test_an_asset_is_found_by_its_place() -> None:

@@ -94,3 +94,17 @@ def test_gateways_are_asked_for_what_they_keep(file: File, url: str) -> None:
 def test_a_file_that_cannot_be_asked_for_fails(file: File, words: str) -> None:
     with pytest.raises(PermanentError, match=words):
         sources.request(file, NO_GATEWAYS, NOON)
+
+
+@pytest.mark.parametrize(
+    ("file", "content_id"),
+    [
+        (File(ipfs=IpfsFile(CID)), f"ipfs:{CID}"),
+        (File(ipfs=IpfsFile(CID, "a b/c")), f"ipfs:{CID}/a%20b/c"),
+        (File(arweave="a" * 43), f"arweave:{'a' * 43}"),
+        (File(url="https://a.example/"), None),
+        (File(s3=S3Object("trees", "a", "https://s3.example.org")), None),
+    ],
+)
+def test_what_a_name_says_of_content_goes_along(file: File, content_id: str | None) -> None:
+    assert sources.request(file, BOTH, NOON).content_id == content_id

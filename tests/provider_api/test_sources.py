@@ -78,9 +78,10 @@ def test_gateways_are_asked_by_hash(base: str) -> None:
     both = Gateways(base, base)
     ipfs = sources.request(IpfsFile(f"{cid}/a.csv", (("A", "b"),)), {"n": 1}, both, NOW)
     expected = f"https://gateway.example/ipfs/{cid}/a.csv"
-    assert ipfs == ResolvedRequest(expected, "GET", (("A", "b"),))
+    named = f"ipfs:{cid}/a.csv"
+    assert ipfs == ResolvedRequest(expected, "GET", (("A", "b"),), content_id=named)
     arweave = sources.request(ArweaveFile(id_, ()), {}, both, NOW)
-    assert arweave.url == f"https://gateway.example/{id_}"
+    assert (arweave.url, arweave.content_id) == (f"https://gateway.example/{id_}", f"arweave:{id_}")
 
 
 @pytest.mark.parametrize("path", ["/%2e%2e/admin", "/a%2F..%2Fb", "/%5Cx"])
