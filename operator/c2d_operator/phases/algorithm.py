@@ -29,6 +29,12 @@ _BAD_NAMES = frozenset({"InvalidImageName"})
 _PULL_TROUBLES = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", *_BAD_NAMES}
 )
+_OWN_EVICTIONS = (
+    "Pod ephemeral local storage usage exceeds",
+    "Usage of EmptyDir volume",
+    "Container algorithm exceeded its local ephemeral storage limit",
+)
+"""How the kubelet begins to say that a pod took more of its node's disk than it was given."""
 
 
 def advance(facts: Facts) -> Step:
@@ -183,7 +189,7 @@ def _ended_by_deletion(pod: Pod, ended: Ended) -> bool:
 
 def _interrupted(facts: Facts, pod: Pod, ended: Ended) -> Step:
     if ended.reason == "Evicted":
-        return fail(facts, Reason.EVICTED, ended.message or "the kubelet evicted the pod")
+        return _evicted(facts, ended)
     if ended.reason == "DeadlineExceeded":
         return _too_long(facts)
     if _ended_by_deletion(pod, ended):
@@ -196,12 +202,24 @@ def _interrupted(facts: Facts, pod: Pod, ended: Ended) -> Step:
     return fail(facts, Reason.POD_REFUSED, message or "the kubelet refused the pod")
 
 
+def _evicted(facts: Facts, ended: Ended) -> Step:
+    """Tell a pod that filled its node's disk from one that had to give way to others."""
+    if ended.message.startswith(_OWN_EVICTIONS):
+        return fail(facts, Reason.DISK_QUOTA_EXCEEDED, ended.message)
+    return fail(facts, Reason.EVICTED, ended.message or "the kubelet evicted the pod")
+
+
 def _judge(facts: Facts, ended: Ended, code: int, *, oom: bool) -> tuple[Reason, str]:
     if oom:
         memory = facts.terms.resources.memory
         return Reason.OUT_OF_MEMORY, f"the algorithm used more than its {memory} of memory"
     if code == LauncherExit.LOG_EXISTS:
         return Reason.ALGORITHM_LOST, "the container was started twice; the second was refused"
+    if code == LauncherExit.DISK_FULL:
+        disk = facts.terms.resources.disk
+        return Reason.DISK_QUOTA_EXCEEDED, (
+            f"the algorithm failed on a full disk: it was given {disk} for inputs and outputs"
+        )
     if code == LauncherExit.BROKEN:
         return Reason.ALGORITHM_FAILED, "the algorithm could not be started (code 222)"
     if ended.reason in ("StartError", "ContainerCannotRun"):
