@@ -24,7 +24,10 @@ def ensure_addons(
     folder = daemons.folder / "volumes"
     folder.mkdir(exist_ok=True)
     nodes = [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [str(folder)]}]
-    places, helper = json.dumps({"nodePathMap": nodes}), json.dumps(volumes.helper_pod(helper_image))
+    places, helper = (
+        json.dumps({"nodePathMap": nodes}),
+        json.dumps(volumes.helper_pod(helper_image)),
+    )
     kubectl.apply(
         "--filename=-",
         text=Template(_MANIFESTS.read_text()).substitute(

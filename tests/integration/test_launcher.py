@@ -87,7 +87,8 @@ class Image:
             **variables,
         }
         mounts = (
-            'mount --rbind "$0" "$0"; for f in tmp data/logs; do mount --bind "$0/$f" "$0/$f"; done;'
+            'mount --rbind "$0" "$0";'
+            ' for f in tmp data/logs; do mount --bind "$0/$f" "$0/$f"; done;'
             ' mount -t proc proc "$0/proc"; mount -t tmpfs -o size=1m tmpfs "$0/tmp";'
             ' mount --bind /dev "$0/dev"; mount -o remount,ro,bind "$0" "$0";'
             ' exec setpriv --no-new-privs unshare --root "$0" --wd /work --setgid "$1"'
