@@ -1,9 +1,9 @@
 """Loader and publisher on volumes of a real size that take nothing more."""
 
-import errno
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -48,25 +48,27 @@ async def site() -> AsyncIterator[Site]:
 def take_all_room(folder: Path) -> int:
     """Fill a volume with one file, and tell its size."""
     place = folder / "big"
-    with place.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                continue
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
+    with pytest.raises(OSError, match="No space left"):
+        write_without_end(place)
     return place.stat().st_size
+
+
+def write_without_end(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            continue
 
 
 def take_all_files(folder: Path) -> int:
     """Fill a volume with empty files, and tell their number."""
-    number = 0
-    try:
-        while True:
-            (folder / str(number)).touch()
-            number += 1
-    except OSError as error:
-        assert error.errno == errno.ENOSPC
-    return number
+    with pytest.raises(OSError, match="No space left"):
+        touch_without_end(folder)
+    return len(list(folder.iterdir()))
+
+
+def touch_without_end(folder: Path) -> None:
+    for number in count():
+        (folder / str(number)).touch()
 
 
 def publisher_task(store: Path) -> str:

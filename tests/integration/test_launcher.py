@@ -51,6 +51,7 @@ class Image:
     def __init__(self, root: Path, busybox: Path) -> None:
         self.root = root
         self.busybox = busybox
+        self.processes = "unlimited"
         self.started: list[subprocess.Popen[bytes]] = []
         for folder in (".c2d", "proc", "tmp", "dev", "data", "bin", "usr/bin", "work"):
             (root / folder).mkdir(parents=True)
@@ -91,13 +92,15 @@ class Image:
             ' for f in tmp data/logs; do mount --bind "$0/$f" "$0/$f"; done;'
             ' mount -t proc proc "$0/proc"; mount -t tmpfs -o size=1m tmpfs "$0/tmp";'
             ' mount --bind /dev "$0/dev"; mount -o remount,ro,bind "$0" "$0";'
+            ' [ "$3" = unlimited ] || ulimit -u "$3";'
             ' exec setpriv --no-new-privs unshare --root "$0" --wd /work --setgid "$1"'
-            ' --setuid "$1" /.c2d/busybox env -i "${@:3}" /.c2d/busybox sh /.c2d/launch.sh "$2"'
+            ' --setuid "$1" /.c2d/busybox env -i "${@:4}" /.c2d/busybox sh /.c2d/launch.sh "$2"'
         )
         process = subprocess.Popen(
             [
                 *("unshare", "--mount", "--pid", "--fork", "--propagation"),
                 *("private", "bash", "-ec", mounts, str(self.root), str(NOBODY), line),
+                self.processes,
                 *(f"{name}={value}" for name, value in environment.items()),
             ],
             stdin=subprocess.DEVNULL,
@@ -380,3 +383,19 @@ def test_a_failure_on_a_disk_that_is_not_full_any_more_is_the_algorithms(cramped
     cramped.program("bin/clear", ': >"$OUTPUTS/big"')
     line = "cat /dev/zero >$OUTPUTS/big 2>/tmp/errors; clear; exit 3"
     assert cramped.run(line, OUTPUTS="/data/outputs") == Ended(3, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        pytest.param("while sleep 1000 & do :; done", 2, id="many processes"),
+        pytest.param("bomb() { bomb | bomb & }; bomb; sleep 1; exit 5", 5, id="a fork bomb"),
+    ],
+)
+def test_an_algorithm_that_takes_all_processes_ends_with_its_own_code(
+    cramped: Image, line: str, code: int
+) -> None:
+    cramped.processes = "300"
+    ended = cramped.run(f"echo begun; {line}", OUTPUTS="/data/outputs")
+    assert ended.code == code
+    assert ended.log.startswith(b"begun\n")
