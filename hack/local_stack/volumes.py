@@ -51,6 +51,8 @@ def devices(folder: Path, log: Path) -> list[str]:
     They are told by its inode: the path that they name is that of the pod which began them.
     """
     inodes = {one.stat().st_ino for one in folder.glob("*.ext4")}
+    if not inodes:
+        return []
     columns = "--output=NAME,BACK-INO"
     listed = run(["losetup", "--list", "--noheadings", "--raw", columns], log=log)
     rows = [line.split() for line in listed.splitlines()]
