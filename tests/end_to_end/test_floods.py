@@ -12,12 +12,15 @@ LOG_LIMIT = 64 * 2**20
 NOTICE = f"\nlauncher: the log ends here, at its limit of {LOG_LIMIT} bytes\n"
 FULL = "launcher: the disk is full; the algorithm ended with exit code "
 PIDS = 4096
+LONG = f"head -c {LOG_LIMIT + 1000000} /dev/zero"
+FAST = {"resources": {"cpu": "500m"}}
 SMALL = {"resources": {"disk": "64Mi"}}
 TINY = {"resources": {"disk": "16Mi"}}
 SIZES = {"64Mi": 64 * 2**20, "16Mi": 16 * 2**20}
-MANY = {"resources": {"memory": "1Gi"}, "maxDuration": 60}
+MANY = {"resources": {"cpu": "1", "memory": "1Gi"}, "maxDuration": 120}
+FILES = "n=0; while echo -n >$OUTPUTS/$n; do n=$((n + 1)); done; exit 3"
 COUNT = "n=0; while sleep 600 & do n=$((n + 1)); echo $n >$OUTPUTS/count; done"
-BOMB = "bomb() { bomb | bomb & }; echo begun; bomb; sleep 10"
+BOMB = "bomb() { bomb | bomb & }; echo begun; bomb; sleep 10; exit 5"
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +38,20 @@ def jobs(run: Run, large: str) -> None:
     begin = "echo begun; echo kept >$OUTPUTS/partial.txt; "
     run.start(
         full_outputs=run.job(f"{begin}cat /dev/zero >$OUTPUTS/big", spec=SMALL),
-        full_of_files=run.job("n=0; while echo -n >$OUTPUTS/$n; do n=$((n + 1)); done", spec=TINY),
+        full_of_files=run.job(FILES, spec=TINY),
         full_at_success=run.job(f"{begin}cat /dev/zero >$OUTPUTS/big; exit 0", spec=SMALL),
         full_from_the_start=run.job("true", dataset("data", url(large)), spec=TINY),
-        full_tmp=run.job(f"{begin}head -c 2g /dev/zero >/tmp/big; sleep 300"),
-        long_log=run.job("head -c 200m /dev/zero | tr '\\0' x"),
-        long_log_failed=run.job("head -c 200m /dev/zero | tr '\\0' x; exit 7"),
+        full_tmp=run.job(f"{begin}head -c 2000m /dev/zero >/tmp/big; sleep 300", spec=FAST),
+        long_log=run.job(LONG, spec=FAST),
+        long_log_failed=run.job(f"{LONG}; exit 7", spec=FAST),
         endless_log=run.job("yes", spec={"maxDuration": 20}),
     )
     run.start(
         many_processes=run.job(COUNT, spec=MANY),
         fork_bomb=run.job(BOMB, spec=MANY),
-        much_memory=run.job("head -c 2g /dev/zero | tail", spec={"resources": {"memory": "64Mi"}}),
+        much_memory=run.job(
+            "head -c 2000m /dev/zero | tail", spec={"resources": {"memory": "64Mi"}}
+        ),
     )
 
 
