@@ -65,7 +65,7 @@ class Pod:
         self.module = module
         self.folder = folder
         self.data = folder / "data"
-        self.data.mkdir()
+        self.data.mkdir(exist_ok=True)
         self.report = folder / "report"
         self.arguments = arguments
         self.environment: dict[str, str] = {}

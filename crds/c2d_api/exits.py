@@ -30,11 +30,12 @@ class PodExit(IntEnum):
 
 
 class LauncherExit(IntEnum):
-    """Why a launcher ended before the algorithm's first line."""
+    """What a launcher says of the run in place of the algorithm's own exit code."""
 
     LOG_EXISTS = 221
     BROKEN = 222
     NETWORK_OPEN = 223
+    DISK_FULL = 224
 
 
 @dataclass(frozen=True)

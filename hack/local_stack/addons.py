@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from string import Template
 
-from local_stack import settings
+from local_stack import settings, volumes
 from local_stack.certificates import Authority
 from local_stack.daemons import Daemons
 from local_stack.kubectl import Kubectl
@@ -21,10 +21,13 @@ def ensure_addons(
     helper_image: str,
 ) -> None:
     """Run the DNS server and the volume provisioner with their roles in the cluster."""
-    volumes = daemons.folder / "volumes"
-    volumes.mkdir(exist_ok=True)
-    nodes = [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [str(volumes)]}]
-    places, helper = json.dumps({"nodePathMap": nodes}), json.dumps(_helper_pod(helper_image))
+    folder = daemons.folder / "volumes"
+    folder.mkdir(exist_ok=True)
+    nodes = [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [str(folder)]}]
+    places, helper = (
+        json.dumps({"nodePathMap": nodes}),
+        json.dumps(volumes.helper_pod(helper_image)),
+    )
     kubectl.apply(
         "--filename=-",
         text=Template(_MANIFESTS.read_text()).substitute(
@@ -33,6 +36,8 @@ def ensure_addons(
             STORAGE_CLASS=STORAGE_CLASS,
             VOLUMES=places,
             HELPER=helper,
+            SETUP=json.dumps(volumes.SETUP.read_text()),
+            TEARDOWN=json.dumps(volumes.TEARDOWN.read_text()),
         ),
     )
     _ensure_dns(daemons, authority, programs["coredns"])
@@ -61,17 +66,3 @@ def _ensure_dns(daemons: Daemons, authority: Authority, program: Path) -> None:
 }}
 """)
     daemons.ensure("coredns", [program, "-conf", corefile], files=[corefile])
-
-
-def _helper_pod(image: str) -> dict[str, object]:
-    container = {
-        "name": "helper-pod",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "helper-pod"},
-        "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
-    }

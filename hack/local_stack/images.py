@@ -46,6 +46,7 @@ class Image:
 CLUSTER = {
     "c2d-pause": Recipe("hack/images/pause/Dockerfile"),
     "c2d-busybox": Recipe("hack/images/busybox/Dockerfile"),
+    "c2d-volumes": Recipe("hack/images/volumes/Dockerfile"),
 }
 PROGRAMS = {
     "c2d-operator": Recipe("operator/Dockerfile", "requirements/operator.txt"),

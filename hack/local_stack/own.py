@@ -106,7 +106,7 @@ def _ensure_cluster(daemons: Daemons, programs: dict[str, Path]) -> Kubectl:
     cluster_images = _builder(daemons).ensure(images.CLUSTER)
     control_plane.ensure_controllers(daemons, authority, programs)
     addons.ensure_addons(
-        daemons, authority, programs, kubectl, cluster_images["c2d-busybox"].reference
+        daemons, authority, programs, kubectl, cluster_images["c2d-volumes"].reference
     )
     control_plane.ensure_node_agents(
         daemons, authority, programs, cluster_images["c2d-pause"].reference

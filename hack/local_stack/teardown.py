@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from local_stack import node
+from local_stack import node, volumes
 from local_stack.cgroups import Cgroup
 from local_stack.console import StackError, say, working
 
@@ -18,6 +18,7 @@ def remove_stack(folder: Path, cgroup: Cgroup, *, keep: tuple[Path, ...] = ()) -
     cgroup.remove()
     if folder.exists():
         _refuse_mounts(folder)
+        volumes.wait_for_release(folder / "volumes", folder / "log" / "volumes.log")
         for entry in folder.iterdir():
             if entry not in keep:
                 _remove(entry)

@@ -279,10 +279,13 @@ def _ended(status: Json, container: Json) -> Ended | None:
     terminated = (container.get("state") or {}).get("terminated")
     pod_reason = status.get("reason", "")
     if terminated:
+        own, verdict = terminated.get("message", ""), status.get("message", "").strip()
+        if pod_reason and container["name"] == POD_NAMES["algorithm"]:
+            own = ""  # anything may stand in it, also what the kubelet would say
         return Ended(
             code=terminated["exitCode"],
             reason=pod_reason or terminated.get("reason", ""),
-            message=terminated.get("message") or status.get("message", "").strip(),
+            message=own or verdict,
             finished=_time(terminated, "finishedAt"),
         )
     if status.get("phase") in ("Failed", "Succeeded"):

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     NETWORK_NOT_ISOLATED = "NetworkNotIsolated"
     ALGORITHM_FAILED = "AlgorithmFailed"
     OUT_OF_MEMORY = "OutOfMemory"
+    DISK_QUOTA_EXCEEDED = "DiskQuotaExceeded"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     EVICTED = "Evicted"
     ALGORITHM_LOST = "AlgorithmLost"
@@ -110,6 +111,7 @@ _CONTAINER_FAILED = Ocean(22, "Container creation failed")
 _DATA_FAILED = Ocean(31, "Data provisioning failed")
 _ALGORITHM_LOAD_FAILED = Ocean(32, "Algorithm provisioning failed")
 _RUN_FAILED = Ocean(41, "Failed to run algorithm")
+_DISK_FULL = Ocean(42, "Error: disk quota exceeded")
 _UPLOAD_FAILED = Ocean(62, "Failed to upload results")
 
 FAILURES: Final = {
@@ -128,6 +130,7 @@ FAILURES: Final = {
     Reason.NETWORK_NOT_ISOLATED: _CONTAINER_FAILED,
     Reason.ALGORITHM_FAILED: _RUN_FAILED,
     Reason.OUT_OF_MEMORY: _RUN_FAILED,
+    Reason.DISK_QUOTA_EXCEEDED: _DISK_FULL,
     Reason.DEADLINE_EXCEEDED: _RUN_FAILED,
     Reason.EVICTED: _RUN_FAILED,
     Reason.ALGORITHM_LOST: _RUN_FAILED,

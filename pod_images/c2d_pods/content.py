@@ -65,6 +65,13 @@ def judge_digest(digest: str, source: Source) -> None:
         raise PermanentError(f"its content does not have the sha256 that {who}")
 
 
+def judge_volume(error: OSError) -> TransferError:
+    """Say of an error of the volume what it means for a file."""
+    if error.errno in NO_ROOM:
+        return PermanentError("the job's volume is full: ask for more disk")
+    return TransientError(f"the job's volume cannot be written ({error.strerror})")
+
+
 def write(target: BinaryIO, data: bytes) -> None:
     """Write to the volume.
 
@@ -77,6 +84,4 @@ def write(target: BinaryIO, data: bytes) -> None:
         while rest:
             rest = rest[target.write(rest) :]
     except OSError as error:
-        if error.errno in NO_ROOM:
-            raise PermanentError("the job's volume is full: ask for more disk") from None
-        raise TransientError(f"the job's volume cannot be written ({error.strerror})") from None
+        raise judge_volume(error) from None

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -80,15 +81,42 @@ class Progress:
         return Tally(self.files, self.of, self.bytes, self.of_bytes)
 
 
+class _AdminLog(logging.FileHandler):
+    """A log on the volume, for as long as that takes it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Give the log up, once and for all: what the work itself is does not hang on it."""
+        error = sys.exception()
+        _log().removeHandler(self)
+        with suppress(OSError):  # once more for what it still holds
+            self.close()
+        _miss_admin_log(error)
+
+
 def log_to(path: Path) -> None:
-    """Log to standard error, and to an admin log on the volume as well."""
-    root = logging.getLogger("c2d_pods")
-    root.setLevel(logging.INFO)
+    """Log to standard error, and to an admin log on the volume as well if that takes one."""
+    _log().setLevel(logging.INFO)
     layout = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     layout.converter = time.gmtime
-    for handler in (logging.StreamHandler(), logging.FileHandler(path, encoding="utf-8")):
+    own = logging.StreamHandler()
+    own.setFormatter(layout)
+    _log().addHandler(own)
+    try:
+        handler = _AdminLog(path, encoding="utf-8")
+    except OSError as error:
+        _miss_admin_log(error)
+    else:
         handler.setFormatter(layout)
-        root.addHandler(handler)
+        _log().addHandler(handler)
+
+
+def _log() -> logging.Logger:
+    return logging.getLogger("c2d_pods")
+
+
+def _miss_admin_log(error: BaseException | None) -> None:
+    why = error.strerror if isinstance(error, OSError) else type(error).__name__
+    _log().warning("The admin log cannot be written: %s", why)
 
 
 def end_on_signals() -> None:

@@ -36,7 +36,7 @@ from c2d_api.workspace import (
     VOLUME,
     WRITABLE,
 )
-from c2d_pods.content import TransferError, write
+from c2d_pods.content import NO_ROOM, PermanentError, TransferError, write
 from c2d_pods.ending import PodError, Progress, leave, log_to, run
 from c2d_pods.patience import Patience
 from c2d_pods.placement import EXECUTABLE, NOTHING, READABLE, dataset_folder, items
@@ -129,11 +129,18 @@ def prepare(data: Path) -> None:
         for name in FOLDERS:
             (data / name).mkdir(mode=0o777 if name in WRITABLE else 0o755, exist_ok=True)
     except OSError as error:
+        _refuse_small(error)
         raise PodError(
             f"the job's volume cannot be prepared: {error.strerror}; it must be writable for user"
             f" {os.getuid()}",
             PodExit.TRY_AGAIN,
         ) from None
+
+
+def _refuse_small(error: OSError) -> None:
+    """End at once where a next attempt would find as little room."""
+    if error.errno in NO_ROOM:
+        raise PodError("the job's volume is full: ask for more disk", PodExit.DATASET_FAILED)
 
 
 def place_launcher(data: Path, busybox: Path, closed: Sequence[Endpoint] = ()) -> None:
@@ -152,8 +159,12 @@ def place_launcher(data: Path, busybox: Path, closed: Sequence[Endpoint] = ()) -
             with created(data / LAUNCHER / name, mode) as target:
                 write(target, source.read_bytes() if source else listed.encode())
         except (OSError, TransferError) as error:
+            if isinstance(error, OSError):
+                _refuse_small(error)
+            final = isinstance(error, PermanentError)
             raise PodError(
-                f"the launcher's {name} cannot be placed: {error}", PodExit.TRY_AGAIN
+                f"the launcher's {name} cannot be placed: {error}",
+                PodExit.DATASET_FAILED if final else PodExit.TRY_AGAIN,
             ) from None
 
 
@@ -193,8 +204,12 @@ def fill(data: Path, task: LoaderTask, patience: Patience, token: Path) -> Repor
 
         provided = ask(task, patience, token)
     wanted = items(task, provided)
-    for dataset in task.datasets:
-        (data / INPUTS / dataset_folder(dataset)).mkdir(mode=0o755, exist_ok=True)
+    try:
+        for dataset in task.datasets:
+            (data / INPUTS / dataset_folder(dataset)).mkdir(mode=0o755, exist_ok=True)
+    except OSError as error:
+        _refuse_small(error)
+        raise
     progress = Progress(of=len(wanted))
     distant = []
     for item in wanted:

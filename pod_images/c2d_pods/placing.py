@@ -17,6 +17,7 @@ from c2d_pods.content import (
     TransientError,
     judge_digest,
     judge_length,
+    judge_volume,
     write,
 )
 from c2d_pods.ending import PodError, Progress
@@ -57,10 +58,10 @@ def arriving(data: Path, item: Item, progress: Progress) -> Iterator[BinaryIO]:
     path = data / item.path
     partial = path.with_name(path.name + PARTIAL)
     try:
-        with created(partial, item.mode) as target:
+        with _created(partial, item.mode) as target:
             yield target
             size = target.tell()
-        partial.rename(path)
+        _rename(partial, path)
     except TransientError as error:
         raise PodError(f"{item.label}: {error}", PodExit.TRY_AGAIN) from None
     except TransferError as error:
@@ -68,6 +69,20 @@ def arriving(data: Path, item: Item, progress: Progress) -> Iterator[BinaryIO]:
     progress.expect(item.path, size)
     progress.done()
     log.info("%s: %s bytes", item.label, size)
+
+
+def _created(path: Path, mode: int) -> BinaryIO:
+    try:
+        return created(path, mode)
+    except OSError as error:
+        raise judge_volume(error) from None
+
+
+def _rename(partial: Path, path: Path) -> None:
+    try:
+        partial.rename(path)
+    except OSError as error:
+        raise judge_volume(error) from None
 
 
 def created(path: Path, mode: int) -> BinaryIO:

@@ -179,9 +179,9 @@ def test_an_evicted_algorithm_is_told_apart_and_published(run: Run) -> None:
     assert ended.text("partial.txt") == "partial\n"
 
 
-def test_an_algorithm_that_fills_its_scratch_space_is_evicted(run: Run) -> None:
+def test_an_algorithm_that_fills_its_scratch_space_is_told_so(run: Run) -> None:
     ended = run.finished("full-scratch")
-    assert ended.outcome == ("Failed", "Evicted")
+    assert ended.outcome == ("Failed", "DiskQuotaExceeded")
     assert 'EmptyDir volume "tmp"' in ended.message
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import c2d_pods
 from c2d_api.exits import LauncherExit
-from local_stack import packages
+from local_stack import packages, volumes
 
 LIMIT = 64 * 2**20
 LAUNCHER = Path(c2d_pods.__file__).parent / "launcher"
@@ -53,6 +53,7 @@ class Image:
     def __init__(self, root: Path, busybox: Path) -> None:
         self.root = root
         self.busybox = busybox
+        self.processes = "unlimited"
         self.started: list[subprocess.Popen[bytes]] = []
         for folder in (".c2d", "proc", "tmp", "dev", "data", "bin", "usr/bin", "work"):
             (root / folder).mkdir(parents=True)
@@ -96,16 +97,19 @@ class Image:
             **variables,
         }
         mounts = (
-            'mount --bind "$0" "$0"; for f in tmp data/logs; do mount --bind "$0/$f" "$0/$f"; done;'
+            'mount --rbind "$0" "$0";'
+            ' for f in tmp data/logs; do mount --bind "$0/$f" "$0/$f"; done;'
             ' mount -t proc proc "$0/proc"; mount -t tmpfs -o size=1m tmpfs "$0/tmp";'
             ' mount --bind /dev "$0/dev"; mount -o remount,ro,bind "$0" "$0";'
+            ' [ "$3" = unlimited ] || ulimit -u "$3";'
             ' exec setpriv --no-new-privs unshare --root "$0" --wd /work --setgid "$1"'
-            ' --setuid "$1" /.c2d/busybox env -i "${@:3}" /.c2d/busybox sh /.c2d/launch.sh "$2"'
+            ' --setuid "$1" /.c2d/busybox env -i "${@:4}" /.c2d/busybox sh /.c2d/launch.sh "$2"'
         )
         process = subprocess.Popen(
             [
                 *("unshare", "--mount", "--pid", "--fork", "--propagation"),
                 *("private", "bash", "-ec", mounts, str(self.root), str(NOBODY), line),
+                self.processes,
                 *(f"{name}={value}" for name, value in environment.items()),
             ],
             stdin=subprocess.DEVNULL,
@@ -144,9 +148,25 @@ def bare(tmp_path: Path, busybox: Path) -> Iterator[Image]:
 def image(bare: Image) -> Image:
     """Make an image with a shell and some tools."""
     bare.add_shell(
-        "cat", "echo", "sleep", "setsid", "head", "tr", "env", "ls", "grep", "id", "touch"
+        "cat", "echo", "sleep", "setsid", "head", "tr", "env", "ls", "grep", "id", "touch", "dd"
     )
     return bare
+
+
+@pytest.fixture
+def cramped(image: Image) -> Iterator[Image]:
+    """Give the image a volume that a few MiB, or a few thousand files, fill."""
+    place = image.root / "data"
+    image.logs.rmdir()
+    variables = {"PATH": os.environ["PATH"], "VOL_DIR": place, "VOL_SIZE_BYTES": str(16 * 2**20)}
+    subprocess.run(["sh", volumes.SETUP], env=variables, check=True)
+    try:
+        for folder in (image.logs, place / "outputs"):
+            folder.mkdir()
+            os.chown(folder, NOBODY, NOBODY)
+        yield image
+    finally:
+        subprocess.run(["sh", volumes.TEARDOWN], env=variables, check=True)
 
 
 @pytest.fixture(params=["a shell", "no shell"])
@@ -406,3 +426,56 @@ def test_the_images_own_shell_is_taken(bare: Image) -> None:
 def test_nothing_is_written_but_the_log(image: Image) -> None:
     ended = image.run("echo x; ls -A /tmp /data/logs; id -u")
     assert ended.output.split() == [b"x", b"/data/logs:", b"algorithm.log", b"/tmp:", b"4242"]
+
+
+FULL = b"launcher: the disk is full; the algorithm ended with exit code "
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("cat /dev/zero >$OUTPUTS/big", id="one large file"),
+        pytest.param("dd if=/dev/zero of=$OUTPUTS/big bs=8M", id="large writes"),
+        pytest.param("i=0; while : >$OUTPUTS/$i; do i=$((i + 1)); done", id="many empty files"),
+        pytest.param("head -c 30000000 /dev/zero", id="a long log"),
+    ],
+)
+def test_a_failure_on_a_full_disk_is_told_as_such(cramped: Image, line: str) -> None:
+    ended = cramped.run(f"({line}); exit 3", OUTPUTS="/data/outputs")
+    assert ended.code == LauncherExit.DISK_FULL
+    assert ended.output.endswith(FULL + b"3\n")
+
+
+def test_a_full_disk_is_told_in_the_log_as_long_as_that_takes_it(cramped: Image) -> None:
+    ended = cramped.run("echo begun; cat /dev/zero >$OUTPUTS/big", OUTPUTS="/data/outputs")
+    assert ended.code == LauncherExit.DISK_FULL
+    assert ended.log == ended.output
+    assert ended.log.startswith(b"begun\n")
+    assert ended.log.endswith(FULL + b"1\n")
+
+
+def test_a_success_on_a_full_disk_is_one(cramped: Image) -> None:
+    line = "cat /dev/zero >$OUTPUTS/big 2>/tmp/errors; exit 0"
+    assert cramped.run(line, OUTPUTS="/data/outputs") == Ended(0, b"", b"")
+
+
+def test_a_failure_on_a_disk_that_is_not_full_any_more_is_the_algorithms(cramped: Image) -> None:
+    cramped.program("bin/clear", ': >"$OUTPUTS/big"')
+    line = "cat /dev/zero >$OUTPUTS/big 2>/tmp/errors; clear; exit 3"
+    assert cramped.run(line, OUTPUTS="/data/outputs") == Ended(3, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        pytest.param("while sleep 1000 & do :; done", 2, id="many processes"),
+        pytest.param("bomb() { bomb | bomb & }; bomb; sleep 1; exit 5", 5, id="a fork bomb"),
+    ],
+)
+def test_an_algorithm_that_takes_all_processes_ends_with_its_own_code(
+    cramped: Image, line: str, code: int
+) -> None:
+    cramped.processes = "300"
+    ended = cramped.run(f"echo begun; {line}", OUTPUTS="/data/outputs")
+    assert ended.code == code
+    assert ended.log.startswith(b"begun\n")

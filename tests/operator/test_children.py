@@ -152,6 +152,16 @@ def test_gate(gates: list[Json], gated: bool) -> None:
             id="the pod's reason outranks the container's",
         ),
         pytest.param(
+            with_state(
+                terminated(0, message="The node was low on resource: memory"),
+                phase="Failed",
+                reason="Evicted",
+                message="it took too much",
+            ),
+            Ended(0, "Evicted", "it took too much", at(9)),
+            id="an algorithm cannot speak for the kubelet",
+        ),
+        pytest.param(
             body({"phase": "Failed", "reason": "OutOfcpu", "message": "no room"}),
             Ended(None, "OutOfcpu", "no room", None),
             id="the kubelet refused a pod before it had a container",
@@ -165,6 +175,15 @@ def test_gate(gates: list[Json], gated: bool) -> None:
 )
 def test_end(pod: Json, ended: Ended | None) -> None:
     assert parse_pod(pod).ended == ended
+
+
+def test_a_loader_that_was_evicted_at_its_end_is_heard() -> None:
+    state = terminated(0, message="its report")
+    pod = with_state(state, name="loader", phase="Failed", reason="Evicted", message="the node")
+    pod["metadata"]["labels"] = {**LABELS, "computetodata.io/phase": "loading"}
+    ended = parse_pod(pod).ended
+    assert ended is not None
+    assert ended.message == "its report"
 
 
 def test_our_container_is_found_among_others() -> None:

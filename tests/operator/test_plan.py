@@ -147,6 +147,16 @@ def decide(
     return plan(Facts(job, Children(claim, pods, findings), now, ENVIRONMENT, granted=False))
 
 
+NODE_IS_FULL = (
+    "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 1Gi. "
+)
+POD_TOOK_TOO_MUCH = (
+    "Pod ephemeral local storage usage exceeds the total limit of containers 3Gi. ",
+    'Usage of EmptyDir volume "tmp" exceeds the limit "1Gi". ',
+    'Container algorithm exceeded its local ephemeral storage limit "3Gi". ',
+)
+
+
 def ended(code: int | None, reason: str = "Error", message: str = "") -> Ended:
     """Describe the end of a container."""
     return Ended(code, reason, message, START if code is not None else None)
@@ -704,6 +714,32 @@ UNPROVEN = refused(ALGORITHM_NAME, Refusal("the canary is silent", START, final=
             id="the kubelet evicted the pod",
         ),
         pytest.param(
+            decide(
+                st.ALGORITHM_COMPLETED, replace(RUNNING, ended=ended(137, "Evicted", NODE_IS_FULL))
+            ),
+            st.ALGORITHM_COMPLETED,
+            Reason.EVICTED,
+            id="the kubelet evicted the pod since its node was full",
+        ),
+        *(
+            pytest.param(
+                decide(
+                    st.ALGORITHM_COMPLETED, replace(RUNNING, ended=ended(code, "Evicted", message))
+                ),
+                st.ALGORITHM_COMPLETED,
+                Reason.DISK_QUOTA_EXCEEDED,
+                id=f"the kubelet evicted the pod, code {code}: {message}",
+            )
+            for message in POD_TOOK_TOO_MUCH
+            for code in (137, 0, None)
+        ),
+        pytest.param(
+            decide(st.ALGORITHM_COMPLETED, replace(RUNNING, ended=ended(LauncherExit.DISK_FULL))),
+            st.ALGORITHM_COMPLETED,
+            Reason.DISK_QUOTA_EXCEEDED,
+            id="the algorithm failed on a full disk",
+        ),
+        pytest.param(
             decide(st.ALGORITHM_COMPLETED, replace(RUNNING, ended=ended(137), disrupted=True)),
             st.ALGORITHM_COMPLETED,
             Reason.EVICTED,
@@ -800,6 +836,13 @@ def test_failures_are_recorded_before_anything_is_done(
     assert failure(step) == (type_, reason)
     assert step.actions == ()
     assert st.stage(step.status) in (st.RESULTS_PUBLISHED, st.CLEANED_UP)
+
+
+def test_a_full_disk_is_told_with_its_size() -> None:
+    full = replace(RUNNING, ended=ended(LauncherExit.DISK_FULL))
+    condition = st.first_failure(decide(st.ALGORITHM_COMPLETED, full).status)
+    assert condition is not None
+    assert condition.message.endswith("it was given 1Gi for inputs and outputs")
 
 
 @pytest.mark.parametrize("code", [1, 3, 128, 139, 255])

@@ -69,6 +69,7 @@ def test_every_reason_to_fail_has_a_number() -> None:
         ("AlgorithmProvisioningFailed", 32),
         ("AlgorithmFailed", 41),
         ("OutOfMemory", 41),
+        ("DiskQuotaExceeded", 42),
         ("DeadlineExceeded", 41),
         ("Evicted", 41),
         ("AlgorithmLost", 41),

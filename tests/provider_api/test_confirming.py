@@ -221,6 +221,7 @@ def ended_with(code: int) -> dict[str, Any]:
         (failed("Evicted", "The node was low on resource: memory.", started=True), True),
         (failed("Evicted", "the cluster took the algorithm's pod from its node", True), True),
         (failed("Evicted", "Pod ephemeral local storage usage exceeds the limit", True), False),
+        (failed("DiskQuotaExceeded", started=True), False),
         (failed("AlgorithmFailed", started=True), False),
         (failed("AlgorithmProvisioningFailed"), False),
         (failed("ImagePullFailed"), False),

@@ -29,6 +29,12 @@ _BAD_NAMES = frozenset({"InvalidImageName"})
 _PULL_TROUBLES = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", *_BAD_NAMES}
 )
+_OWN_EVICTIONS = (
+    "Pod ephemeral local storage usage exceeds",
+    "Usage of EmptyDir volume",
+    "Container algorithm exceeded its local ephemeral storage limit",
+)
+"""How the kubelet begins to say that a pod took more of its node's disk than it was given."""
 
 
 def advance(facts: Facts) -> Step:
@@ -200,7 +206,7 @@ def _ended_by_deletion(pod: Pod, ended: Ended) -> bool:
 
 def _interrupted(facts: Facts, pod: Pod, ended: Ended) -> Step:
     if ended.reason == "Evicted":
-        return fail(facts, Reason.EVICTED, ended.message or "the kubelet evicted the pod")
+        return _evicted(facts, ended)
     if ended.reason == "DeadlineExceeded":
         return _too_long(facts)
     if _ended_by_deletion(pod, ended):
@@ -213,20 +219,41 @@ def _interrupted(facts: Facts, pod: Pod, ended: Ended) -> Step:
     return fail(facts, Reason.POD_REFUSED, message or "the kubelet refused the pod")
 
 
+def _evicted(facts: Facts, ended: Ended) -> Step:
+    """Tell a pod that filled its node's disk from one that had to give way to others."""
+    if ended.message.startswith(_OWN_EVICTIONS):
+        return fail(facts, Reason.DISK_QUOTA_EXCEEDED, ended.message)
+    return fail(facts, Reason.EVICTED, ended.message or "the kubelet evicted the pod")
+
+
 def _judge(facts: Facts, ended: Ended, code: int, *, oom: bool) -> tuple[Reason, str]:
+    given = facts.terms.resources
     if oom:
-        memory = facts.terms.resources.memory
-        return Reason.OUT_OF_MEMORY, f"the algorithm used more than its {memory} of memory"
-    if code == LauncherExit.LOG_EXISTS:
-        return Reason.ALGORITHM_LOST, "the container was started twice; the second was refused"
-    if code == LauncherExit.NETWORK_OPEN:
-        return Reason.NETWORK_NOT_ISOLATED, (
-            "the algorithm was not started, since its network is not closed: does anything enforce"
-            " NetworkPolicies here?"
-        )
-    if code == LauncherExit.BROKEN:
-        return Reason.ALGORITHM_FAILED, "the algorithm could not be started (code 222)"
+        return Reason.OUT_OF_MEMORY, f"the algorithm used more than its {given.memory} of memory"
+    by_launcher = _said_by_launcher(code, given.disk)
+    if by_launcher:
+        return by_launcher
     if ended.reason in ("StartError", "ContainerCannotRun"):
         return Reason.ALGORITHM_FAILED, f"the container could not be run: {ended.message}"
     signal = f", by signal {code - 128}" if 128 < code < 160 else ""  # noqa: PLR2004 - 128 + n is the shell's rule
     return Reason.ALGORITHM_FAILED, f"the algorithm ended with exit code {code}{signal}"
+
+
+def _said_by_launcher(code: int, disk: str) -> tuple[Reason, str] | None:
+    """Read a code of the launcher, which an algorithm may return as well."""
+    match code:
+        case LauncherExit.LOG_EXISTS:
+            words = "the container was started twice; the second was refused"
+            return Reason.ALGORITHM_LOST, words
+        case LauncherExit.BROKEN:
+            return Reason.ALGORITHM_FAILED, "the algorithm could not be started (code 222)"
+        case LauncherExit.NETWORK_OPEN:
+            return Reason.NETWORK_NOT_ISOLATED, (
+                "the algorithm was not started, since its network is not closed: does anything"
+                " enforce NetworkPolicies here?"
+            )
+        case LauncherExit.DISK_FULL:
+            return Reason.DISK_QUOTA_EXCEEDED, (
+                f"the algorithm failed on a full disk: it was given {disk} for inputs and outputs"
+            )
+    return None

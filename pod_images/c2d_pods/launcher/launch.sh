@@ -8,8 +8,10 @@
 log_exists=221
 broken=222
 network_open=223
+disk_full=224 # in place of another code than 0
 grace=15 # seconds in which the network may still be closed by a policy that comes late
 limit=67108864 # bytes of the log; a multiple of 512
+scant=2097152 # bytes that may be left on a volume though the last large write did not fit
 
 entrypoint=$1
 folder=${0%/*}
@@ -111,15 +113,33 @@ prefer_image() {
   unset IFS
 }
 
-# Runs the line; what it leaves running ends with it. Descriptor 5 takes its exit code.
+# Succeeds if the volume of a path has no room or no file left for others than root.
+# Where files are not counted at all, there are none in total.
+is_full() {
+  set -- $(stat -f -c '%S %a %c %d' "$1" 2>/dev/null)
+  [ $# = 4 ] || return
+  [ $(($1 * $2)) -lt "$scant" ] || { [ "$3" != 0 ] && [ "$4" = 0 ]; }
+}
+
+# Names a code in place of the line's: what failed on a full volume did so because of that.
+judge() {
+  [ "$1" != 0 ] && { is_full "${OUTPUTS:-$LOGS}" || is_full "$LOGS"; } || return
+  echo "${newline}launcher: the disk is full; the algorithm ended with exit code $1" >&2
+  echo "$disk_full"
+}
+
+# Runs the line; what it leaves running ends with it. Descriptor 5 takes its exit code, and then
+# the one in its place. That comes last: it takes a process, of which an algorithm may leave none.
 run() {
   if [ "$shell" ]; then
     setsid "$shell" -c "$entrypoint" 3<&- 4>&- 5>&-
   else
     setsid "$static_shell" sh -c "$(prefer_image)$newline$entrypoint" 3<&- 4>&- 5>&-
   fi
-  echo $? >&5
+  ended_with=$?
+  echo "$ended_with" >&5
   while signal_algorithm KILL; do usleep 10000; done
+  judge "$ended_with" >&5
 }
 
 # Copies output to the log until a write would pass the limit, and to standard output always.
@@ -163,8 +183,8 @@ exec 4>&1
 exec 3< <(launch)
 {
   read -r code
-  read -r _
-  exit "${code:-$broken}"
+  read -r verdict && read -r _
+  exit "${verdict:-${code:-$broken}}"
 } <&3 &
 job=$!
 exec 3<&-
