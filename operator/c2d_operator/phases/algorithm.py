@@ -256,4 +256,5 @@ def _said_by_launcher(code: int, disk: str) -> tuple[Reason, str] | None:
             return Reason.DISK_QUOTA_EXCEEDED, (
                 f"the algorithm failed on a full disk: it was given {disk} for inputs and outputs"
             )
-    return None
+        case _:
+            return None
