@@ -41,7 +41,13 @@ _SPEC: Body = {
     "consumer": ADDRESS,
     "additionalViewers": ["0x" + "Cd" * 20],
     "datasets": [
-        {"id": DID, "serviceId": "access:1", "ddo": "{}", "source": {"files": _FILES}},
+        {
+            "id": DID,
+            "serviceId": "access:1",
+            "ddo": "{}",
+            "allowNetworkAccess": True,
+            "source": {"files": _FILES},
+        },
         {"id": "iris", "serviceId": "", "source": {"files": [{"inline": {"text": "x"}}]}},
         {"id": "described", "serviceId": "", "source": {"secretRef": {"name": "keys"}}},
         {
@@ -66,6 +72,7 @@ _SPEC: Body = {
     "resources": {"cpu": "500m", "memory": "1Gi", "disk": "2Gi"},
     "maxDuration": 600,
     "maxQueueDuration": 1200,
+    "allowNetworkAccess": False,
     "suspend": True,
     "stop": {"reason": "Requested"},
     "ttlSecondsAfterFinished": 3600,
@@ -117,6 +124,7 @@ _RESULTS = {
 }
 
 _EGRESS = [{"cidr": "10.1.2.0/24", "port": 8080}]
+_NAMESERVERS = ["9.9.9.9", "2620:fe::fe"]
 
 
 def full_job() -> Body:
@@ -179,6 +187,8 @@ def job_status() -> Body:
                 "pods": _PODS,
                 "egress": _EGRESS,
                 "networkIsolation": "CanaryOnly",
+                "allowNetworkAccess": True,
+                "nameservers": _NAMESERVERS,
             },
             "workspace": {"uid": "5c4d"},
             "algorithm": {"podUID": "6d5e", "startTime": TIME},
@@ -198,7 +208,7 @@ def job_status() -> Body:
 def full_environment() -> Body:
     """An environment that uses every field."""
     spec: Body = {
-        "description": "Two cores, no network",
+        "description": "Two cores",
         "resources": {
             "default": {"cpu": "1m", "memory": "16Mi", "disk": "16Mi"},
             "max": {"cpu": "2", "memory": "4Gi", "disk": "10Gi"},
@@ -213,6 +223,8 @@ def full_environment() -> Body:
         "deadlines": _DEADLINES,
         "pods": _PODS,
         "egress": _EGRESS,
+        "allowNetworkAccess": True,
+        "nameservers": _NAMESERVERS,
     }
     return _object("ComputeEnvironment", "full", spec)
 

@@ -89,7 +89,10 @@ class Quantities:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a job takes from its environment at admission, with its own wishes applied."""
+    """What a job takes from its environment at admission, with its own wishes applied.
+
+    `allow_network_access` says that its algorithm has the network, with `nameservers` for names.
+    """
 
     name: str
     uid: str
@@ -105,6 +108,8 @@ class Terms:
     max_files: int = MAX_FILES
     max_bytes: int = MAX_BYTES
     network_isolation: NetworkIsolation = "Verified"
+    allow_network_access: bool = False
+    nameservers: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Write the form that `status.environment` has."""
@@ -129,6 +134,8 @@ class Terms:
                 "storageClassName": self.storage_class_name,
                 "consumer": self.consumer,
                 "networkIsolation": self.network_isolation,
+                "allowNetworkAccess": self.allow_network_access,
+                "nameservers": list(self.nameservers),
             }
         )
 
@@ -151,6 +158,8 @@ class Terms:
             max_bytes=body["results"].get("maxBytes", MAX_BYTES),
             # a job that was admitted before there was a proof goes on without one
             network_isolation=body.get("networkIsolation", "Unverified"),
+            allow_network_access=body.get("allowNetworkAccess", False),
+            nameservers=tuple(body.get("nameservers", ())),
         )
 
 
@@ -183,7 +192,7 @@ class Environment:
 
     Without `prices` it is free on every chain; with them it is offered on theirs only.
     `retention` is for how many seconds results are kept; None is for ever. `max_files` and
-    `max_bytes` bound what is published of a job.
+    `max_bytes` bound what is published of a job. `nameservers` are for algorithms with network.
     """
 
     namespace: str
@@ -211,6 +220,8 @@ class Environment:
     max_files: int = MAX_FILES
     max_bytes: int = MAX_BYTES
     network_isolation: NetworkIsolation = "Verified"
+    allow_network_access: bool = False
+    nameservers: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -254,6 +265,8 @@ def parse_environment(body: Json) -> Environment:
         max_files=spec["results"].get("maxFiles", MAX_FILES),
         max_bytes=spec["results"].get("maxBytes", MAX_BYTES),
         network_isolation=spec.get("networkIsolation", "Verified"),
+        allow_network_access=spec.get("allowNetworkAccess", False),
+        nameservers=tuple(spec.get("nameservers", ())),
     )
 
 

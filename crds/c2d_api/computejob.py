@@ -24,6 +24,10 @@ JOB_UID_LABEL = f"{GROUP}/job-uid"
 PHASE_LABEL = f"{GROUP}/phase"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 ENVIRONMENT_LABEL = f"{GROUP}/environment"
+NETWORK_LABEL = f"{GROUP}/network"
+PUBLIC_NETWORK = "public"
+"""The value of the label on an algorithm's pod that may reach public addresses."""
+
 SEAL_ANNOTATION = f"{GROUP}/seal"
 OFFERED_LABEL = f"{GROUP}/offered"
 """Set to "true" on a Secret or claim, it lets jobs of the namespace name it as a source."""
@@ -109,6 +113,7 @@ class Dataset:
     user_data: str | None = None
     secret: str | None = None
     claim: Claimed | None = None
+    allow_network_access: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,7 @@ class Spec:
     suspend: bool = False
     stop: StopReason | None = None
     ttl_seconds_after_finished: int | None = None
+    allow_network_access: bool = False
 
     @property
     def asks_provider(self) -> bool:
@@ -300,6 +306,7 @@ def _spec(spec: Json) -> Spec:
         suspend=spec.get("suspend", False),
         stop=(spec.get("stop") or {}).get("reason"),
         ttl_seconds_after_finished=spec.get("ttlSecondsAfterFinished"),
+        allow_network_access=spec.get("allowNetworkAccess", False),
     )
 
 
@@ -318,6 +325,7 @@ def _dataset(dataset: Json) -> Dataset:
         user_data=dataset.get("userData"),
         secret=_secret(dataset["source"]),
         claim=_claim(dataset["source"]),
+        allow_network_access=dataset.get("allowNetworkAccess", False),
     )
 
 

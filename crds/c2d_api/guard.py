@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from c2d_api.computeenvironment import Address
 
-_FORBIDDEN = tuple(
+FORBIDDEN = tuple(
     ip_network(cidr)
     for cidr in (
         "0.0.0.0/8",
@@ -27,6 +27,7 @@ _FORBIDDEN = tuple(
         "fec0::/10",
     )
 )
+"""Ranges that are refused whatever the registries of addresses say of them."""
 
 
 def unmapped(text: str) -> IPv4Address | IPv6Address:
@@ -46,4 +47,4 @@ def is_allowed(text: str, port: int, allowed: Iterable[Address] = ()) -> bool:
         return True
     if not address.is_global or address.is_multicast or address.is_reserved:
         return False
-    return not any(address in network for network in _FORBIDDEN)
+    return not any(address in network for network in FORBIDDEN)

@@ -71,6 +71,7 @@ def admit(
 def terms(job: ComputeJob, environment: Environment) -> Terms:
     """Copy what a job takes from its environment, with its own wishes applied."""
     asked, default = job.spec.resources, environment.default
+    has_network = job.spec.allow_network_access and environment.allow_network_access
     return Terms(
         name=environment.name,
         uid=environment.uid,
@@ -88,6 +89,8 @@ def terms(job: ComputeJob, environment: Environment) -> Terms:
         max_files=environment.max_files,
         max_bytes=environment.max_bytes,
         network_isolation=environment.network_isolation,
+        allow_network_access=has_network,
+        nameservers=environment.nameservers if has_network else (),
     )
 
 
@@ -101,6 +104,8 @@ def excess(job: ComputeJob, environment: Environment) -> str | None:
     if asked.max_duration > environment.max_job_duration:
         limit = environment.max_job_duration
         return f"maxDuration: {asked.max_duration} s is more than {environment.name}'s {limit} s"
+    if job.spec.allow_network_access and not environment.allow_network_access:
+        return f"allowNetworkAccess: {environment.name} gives algorithms no network"
     gateways = Gateways(_LONGEST_URL, _LONGEST_URL)
     if len(loader_task(job, asked, _LONGEST_URL, gateways=gateways).encode()) > MAX_TASK_BYTES:
         return (

@@ -14,13 +14,16 @@ from urllib.parse import urlsplit
 from c2d_api.computeenvironment import Address, Environment, Quantities, Store
 from c2d_api.computejob import (
     ENVIRONMENT_LABEL,
+    NETWORK_LABEL,
     PHASE_LABEL,
+    PUBLIC_NETWORK,
     ComputeJob,
     Condition,
     ConditionStatus,
     Status,
 )
 from c2d_api.exits import LauncherExit
+from c2d_api.guard import is_allowed
 from c2d_api.quantities import total_cpu, total_size
 from c2d_api.times import parse_time
 from c2d_operator.children import POD_NAMES
@@ -41,11 +44,24 @@ NOT_PUBLIC = {
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
+        "192.88.99.0/24",
         "192.168.0.0/16",
         "198.18.0.0/15",
         "224.0.0.0/3",
     ),
-    "::/0": ("::/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    "::/0": (
+        "::/96",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "2001::/23",
+        "2002::/16",
+        "3fff::/20",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+    ),
 }
 """Ranges that are not public, by the address family they are cut out of."""
 
@@ -103,6 +119,7 @@ _CLOSED = Verdict(
     ready=True, reason="Verified", message="the last algorithm reached nothing that is closed to it"
 )
 _SIGNALS = 128
+_DNS = 53
 
 
 def parse_standing(kind: str, body: Json) -> Standing:
@@ -129,7 +146,8 @@ def _content(kind: str, body: Json) -> Json:
 def desired(environment: Environment, programs: Programs | None = None) -> tuple[Manifest, ...]:
     """Describe the standing objects of an environment."""
     accounts = (_account(environment, name) for name in POD_NAMES.values())
-    return (*accounts, *(_policy(environment, phase, programs) for phase in POD_NAMES))
+    policies = (_policy(environment, phase, programs) for phase in POD_NAMES)
+    return (*accounts, *policies, _network_policy(environment))
 
 
 def unlike(
@@ -180,8 +198,30 @@ def _policy(environment: Environment, phase: str, programs: Programs | None) -> 
     }
 
 
+def _network_policy(environment: Environment) -> Manifest:
+    """Let algorithms with network out to public addresses, beside the policy of all algorithms.
+
+    It is there whatever the environment allows: which pod has the label is decided at admission.
+    """
+    labels = {
+        ENVIRONMENT_LABEL: environment.name,
+        PHASE_LABEL: "algorithm",
+        NETWORK_LABEL: PUBLIC_NETWORK,
+    }
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(environment, f"{POD_NAMES['algorithm']}-network"),
+        "spec": {
+            "podSelector": {"matchLabels": labels},
+            "policyTypes": ["Ingress", "Egress"],
+            "egress": [_public(None)],
+        },
+    }
+
+
 def _egress(environment: Environment, phase: str, programs: Programs | None) -> list[Manifest]:
-    dns = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
+    dns = {"ports": [{"protocol": protocol, "port": _DNS} for protocol in ("UDP", "TCP")]}
     if phase == "loading":
         own = _to_programs(environment, programs) if programs else []
         listed = [_to(address) for address in environment.egress]
@@ -261,6 +301,14 @@ def judge(environment: Environment, classes: Iterable[Json], *, has_canary: bool
             reason="CanaryUnknown",
             message="jobs cannot prove that their network is closed: set the operator's C2D_CANARY,"
             " or networkIsolation to Unverified",
+        )
+    inner = next((one for one in environment.nameservers if not is_allowed(one, _DNS)), None)
+    if inner is not None:
+        return Verdict(
+            ready=False,
+            reason="NameserverNotPublic",
+            message=f"nameservers: {inner} is not a public address, and algorithms with network"
+            " reach nothing else; name a public resolver, or none",
         )
     name = environment.storage_class_name
     matching = [

@@ -19,7 +19,9 @@ from c2d_api.computejob import (
     JOB_LABEL,
     JOB_UID_LABEL,
     KIND,
+    NETWORK_LABEL,
     PHASE_LABEL,
+    PUBLIC_NETWORK,
     ComputeJob,
 )
 from c2d_api.tasks import (
@@ -286,6 +288,9 @@ def _algorithm(job: ComputeJob, terms: Terms) -> Manifest:
     spec["terminationGracePeriodSeconds"] = 1
     spec["dnsPolicy"] = "None"
     spec["dnsConfig"] = {"nameservers": ["127.0.0.1"]}
+    if terms.allow_network_access:
+        manifest["metadata"]["labels"][NETWORK_LABEL] = PUBLIC_NETWORK
+        spec["dnsConfig"] = {"nameservers": list(terms.nameservers) or ["127.0.0.1"]}
     if terms.pods.runtime_class_name:
         spec["runtimeClassName"] = terms.pods.runtime_class_name
     return manifest

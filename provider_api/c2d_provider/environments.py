@@ -21,6 +21,7 @@ class Offering:
     `id` is the one that is written, `ids` has every one that a fee may name; `consumer` is ""
     where nobody stands for it, so that orders name the consumer of the job; `key_secret` names
     the Secret with that address's key, "" for none. `max_duration` is in seconds.
+    `allows_network` says that algorithms have it where their datasets allow it.
     """
 
     name: EnvironmentName
@@ -30,6 +31,7 @@ class Offering:
     max_duration: int
     prices: Mapping[int, tuple[Price, ...]] = field(default_factory=lambda: MappingProxyType({}))
     key_secret: str = ""
+    allows_network: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -58,6 +60,7 @@ def offering(environment: Environment, cluster: str) -> Offering:
         max_duration=environment.max_job_duration,
         prices=_prices(environment),
         key_secret=(consumer.key_secret if consumer else None) or "",
+        allows_network=environment.allow_network_access,
     )
 
 

@@ -128,7 +128,7 @@ async def _assets(means: Means, job: ComputeJob, file: FileOnRequest | None) -> 
     algorithm, digests = await _algorithm(means, job, found)
     for asset in found:
         with _about(asset.wanted):
-            _judge_trust(means, asset, algorithm)
+            _judge_trust(means, job, asset, algorithm)
     if file is not None:
         return Provided((await _file_on_request(means, job, found, file),))
     return Provided(tuple([await _provided_asset(means, job, one, digests) for one in found]))
@@ -252,7 +252,11 @@ def _digests(checksum: str | None) -> tuple[str, ...]:
     return tuple(text[at : at + _DIGEST] for at in range(0, len(text), _DIGEST))
 
 
-def _judge_trust(means: Means, asset: Asset, algorithm: trust.Algorithm) -> None:
+def _judge_trust(
+    means: Means, job: ComputeJob, asset: Asset, algorithm: trust.Algorithm
+) -> None:
+    if asset.wanted.kind == "dataset" and job.spec.allow_network_access:
+        _demand(trust.judge_network(asset.service.compute))
     if asset.wanted.kind == "dataset" and asset.service.type == "compute":
         compute = asset.service.compute or Compute()
         _demand(trust.judge_algorithm(compute, algorithm, legacy=means.legacy_trust))

@@ -48,7 +48,10 @@ class Code:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A job to be created; `max_duration` is in seconds, None for the environment's."""
+    """A job to be created; `max_duration` is in seconds, None for the environment's.
+
+    `allow_network_access` says that environment and datasets all let the algorithm have it.
+    """
 
     environment: EnvironmentName
     consumer: str
@@ -58,6 +61,7 @@ class Wanted:
     custom_data: Mapping[str, Any]
     max_duration: int | None = None
     suspend: bool = False
+    allow_network_access: bool = False
 
 
 def manifest(wanted: Wanted, name: str, seal_key: bytes) -> Json:
@@ -95,6 +99,9 @@ def _spec(wanted: Wanted) -> Json:
         spec["maxDuration"] = wanted.max_duration
     if wanted.suspend:
         spec["suspend"] = True
+    if wanted.allow_network_access:
+        for part in (spec, *spec["datasets"]):
+            part["allowNetworkAccess"] = True
     return spec
 
 

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     CREDENTIALS_NOT_ALLOWED = "CredentialsNotAllowed"
     CREDENTIALS_UNKNOWN = "CredentialsUnknown"
     RAW_ALGORITHM_DENIED = "RawAlgorithmDenied"
+    NETWORK_DENIED = "NetworkDenied"
     ALGORITHM_NOT_TRUSTED = "AlgorithmNotTrusted"
     PUBLISHER_NOT_TRUSTED = "PublisherNotTrusted"
     NO_TRUSTED_ALGORITHMS = "NoTrustedAlgorithms"

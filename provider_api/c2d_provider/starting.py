@@ -274,6 +274,7 @@ def _wanted(
     consumer, payment = paid
     bought = tuple(_bought(one, payment) for one in judged)
     raw = isinstance(asked.algorithm, RawAsked)
+    computes = [one.named.service.compute for one in (judged if raw else judged[:-1])]
     return jobs.Wanted(
         environment=offering.name,
         consumer=consumer,
@@ -283,6 +284,7 @@ def _wanted(
         custom_data=_custom_data(asked.algorithm, None if raw else judged[-1].named),
         max_duration=min(payment.fee.seconds, offering.max_duration) if payment else None,
         suspend=not all(one.is_confirmed(context.policy.orders) for one in judged),
+        allow_network_access=offering.allows_network and trust.allows_network(computes),
     )
 
 

@@ -122,11 +122,20 @@ def judge_algorithm(
 def allows_network(services: Iterable[Compute | None]) -> bool:
     """Say whether all datasets of a job let its algorithm use the network.
 
-    A service that is not for compute says nothing of it and so does not allow it.
+    A service that says nothing of compute does not allow it.
     """
     listed = list(services)
     return bool(listed) and all(
         compute is not None and compute.allow_network_access for compute in listed
+    )
+
+
+def judge_network(compute: Compute | None) -> Refusal | None:
+    """Say why the algorithm of a job that was given the network may not have a dataset."""
+    if allows_network((compute,)):
+        return None
+    return Refusal(
+        Reason.NETWORK_DENIED, "the dataset no longer lets the algorithm use the network"
     )
 
 

@@ -53,6 +53,8 @@ TERMS = st.builds(
     retention=st.none() | NUMBER,
     max_files=NUMBER,
     max_bytes=NUMBER,
+    allow_network_access=st.booleans(),
+    nameservers=st.lists(TEXT, max_size=3).map(tuple),
 )
 
 
@@ -92,7 +94,9 @@ def test_every_field_of_a_spec_is_read() -> None:
     assert (environment.max_files, environment.max_bytes) == (20_000, 2**40)
     assert environment.deadlines == Deadlines(1, 2, 3, 4, 5)
     assert environment.egress == (Address("10.1.2.0/24", 8080),)
-    assert environment.description == "Two cores, no network"
+    assert environment.allow_network_access is True
+    assert environment.nameservers == ("9.9.9.9", "2620:fe::fe")
+    assert environment.description == "Two cores"
     assert environment.consumer == Consumer(examples.ADDRESS, "environment.key")
     assert environment.prices == (Price(8996, examples.TOKEN, "0.25", 6),)
 
@@ -117,6 +121,20 @@ def test_an_environment_from_before_there_were_limits_has_those_of_the_schema() 
     environment = parsed(spec=body["spec"])
     assert environment.max_files == fields["spec.results.maxFiles"]["default"]
     assert environment.max_bytes == fields["spec.results.maxBytes"]["default"]
+
+
+def test_an_environment_that_says_nothing_of_the_network_gives_none() -> None:
+    body = examples.full_environment()
+    del body["spec"]["allowNetworkAccess"], body["spec"]["nameservers"]
+    environment = parsed(spec=body["spec"])
+    assert (environment.allow_network_access, environment.nameservers) == (False, ())
+
+
+def test_terms_from_before_there_was_network_access_grant_none() -> None:
+    body = examples.job_status()["environment"]
+    del body["allowNetworkAccess"], body["nameservers"]
+    terms = Terms.parse(body)
+    assert (terms.allow_network_access, terms.nameservers) == (False, ())
 
 
 def test_every_setting_of_pods_is_read() -> None:

@@ -63,6 +63,17 @@ def test_every_field_of_a_spec_is_read() -> None:
     assert (spec.suspend, spec.stop, spec.ttl_seconds_after_finished) == (True, "Requested", 3600)
 
 
+def test_a_job_and_each_dataset_say_whether_the_algorithm_has_the_network() -> None:
+    body = examples.full_job()
+    spec = parsed(body).spec
+    assert spec.allow_network_access is False
+    assert [d.allow_network_access for d in spec.datasets] == [True, False, False, False]
+    body["spec"]["allowNetworkAccess"] = True
+    assert parsed(body).spec.allow_network_access is True
+    del body["spec"]["allowNetworkAccess"]
+    assert parsed(body).spec.allow_network_access is False
+
+
 def test_files_are_read_with_their_requests() -> None:
     job = parsed(examples.full_job())
     files = job.spec.datasets[0].files

@@ -267,6 +267,40 @@ def test_a_job_keeps_the_limits_that_its_environment_had() -> None:
     assert (kept.max_files, kept.max_bytes) == (7, 2**41)
 
 
+OPEN = {"allowNetworkAccess": True, "nameservers": ["9.9.9.9"]}
+"""An environment that gives algorithms the network."""
+
+
+@pytest.mark.parametrize(
+    ("asked", "offered", "granted", "nameservers"),
+    [
+        pytest.param(True, OPEN, True, ("9.9.9.9",), id="asked and allowed"),
+        pytest.param(True, {"allowNetworkAccess": True}, True, (), id="without names"),
+        pytest.param(False, OPEN, False, (), id="not asked"),
+        pytest.param(True, {"nameservers": ["9.9.9.9"]}, False, (), id="not allowed"),
+    ],
+)
+def test_the_network_is_granted_where_job_and_environment_say_so(
+    asked: bool, offered: dict[str, Any], granted: bool, nameservers: tuple[str, ...]
+) -> None:
+    environment = parse_environment(environment_body(**offered))
+    taken = terms(new_job(allowNetworkAccess=asked), environment)
+    assert (taken.allow_network_access, taken.nameservers) == (granted, nameservers)
+
+
+def test_a_job_that_asks_for_the_network_is_refused_where_there_is_none() -> None:
+    asking = new_job(allowNetworkAccess=True)
+    refused = judged(asking, granted=True)
+    assert reason(refused) == ("False", Reason.RESOURCES_EXCEED_ENVIRONMENT)
+    condition = refused.status.condition(st.ADMITTED)
+    assert condition
+    assert condition.message == "allowNetworkAccess: small gives algorithms no network"
+    let_in = judged(asking, environment=parse_environment(environment_body(**OPEN)), granted=True)
+    assert reason(let_in) == ("True", Reason.PLACE_GRANTED)
+    assert let_in.status.environment is not None
+    assert let_in.status.environment.allow_network_access
+
+
 def test_a_job_keeps_the_address_that_stood_for_its_environment() -> None:
     body = environment_body(consumer={"address": examples.ADDRESS})
     assert terms(new_job(), parse_environment(body)).consumer == examples.ADDRESS

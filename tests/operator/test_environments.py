@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from c2d_api import guard
 from c2d_api.computeenvironment import Environment, Quantities, parse_environment
-from c2d_api.computejob import Status, Termination, parse_job
+from c2d_api.computejob import ComputeJob, Status, Termination, parse_job
 from c2d_api.exits import LauncherExit
 from c2d_operator.admission import terms
 from c2d_operator.environments import (
@@ -23,6 +24,7 @@ from c2d_operator.environments import (
     status,
     unlike,
 )
+from c2d_operator.pods import Images, pod
 from fakes import START, environment_body, job_manifest
 
 Json = dict[str, Any]
@@ -43,6 +45,12 @@ def policy(name: str, **spec: Any) -> Json:
     return dict(found["spec"])
 
 
+def algorithm_job() -> ComputeJob:
+    meta = {"uid": "u", "resourceVersion": "1", "creationTimestamp": START.isoformat()}
+    body = job_manifest()
+    return parse_job({**body, "metadata": {**body["metadata"], **meta}})
+
+
 def observed(manifests: tuple[Json, ...]) -> dict[tuple[str, str], Any]:
     """See manifests as the API server serves them once they are applied."""
     bodies = [
@@ -56,9 +64,11 @@ def observed(manifests: tuple[Json, ...]) -> dict[tuple[str, str], Any]:
 def test_each_kind_of_pod_has_an_account_and_a_policy() -> None:
     names = sorted((m["kind"], m["metadata"]["name"]) for m in desired(environment()))
     assert names == [
-        (kind, f"small-{pod}")
-        for kind in ("NetworkPolicy", "ServiceAccount")
-        for pod in ("algorithm", "loader", "publisher")
+        *(
+            ("NetworkPolicy", f"small-{pod}")
+            for pod in ("algorithm", "algorithm-network", "loader", "publisher")
+        ),
+        *(("ServiceAccount", f"small-{pod}") for pod in ("algorithm", "loader", "publisher")),
     ]
     accounts = [m for m in desired(environment()) if m["kind"] == "ServiceAccount"]
     assert [a["automountServiceAccountToken"] for a in accounts] == [False] * 3
@@ -68,6 +78,27 @@ def test_the_algorithm_reaches_nothing() -> None:
     spec = policy("algorithm")
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert not {"ingress", "egress"} & set(spec)
+    assert policy("algorithm", allowNetworkAccess=True) == spec
+
+
+def selected(spec: Json, labels: Json) -> bool:
+    return set(spec["podSelector"]["matchLabels"].items()) <= set(labels.items())
+
+
+@pytest.mark.parametrize("has_network", [True, False])
+def test_both_policies_hold_for_the_algorithm_that_was_granted_the_network(
+    has_network: bool,
+) -> None:
+    granted = replace(terms(algorithm_job(), environment()), allow_network_access=has_network)
+    labels = pod(algorithm_job(), granted, "algorithm", 0, Images("l", "p"))["metadata"]["labels"]
+    assert selected(policy("algorithm"), labels)
+    assert selected(policy("algorithm-network"), labels) == has_network
+    for phase in ("loading", "publishing"):
+        other = pod(algorithm_job(), granted, phase, 0, Images("l", "p"))
+        assert not selected(policy("algorithm-network"), other["metadata"]["labels"])
+    assert not selected(
+        policy("algorithm-network"), labels | {"computetodata.io/environment": "other"}
+    )
 
 
 def allowed(spec: Json, address: str, port: int) -> bool:
@@ -111,6 +142,51 @@ def test_the_loader_reaches_public_addresses_and_what_the_admin_lists(
 ) -> None:
     spec = policy("loader", egress=[{"cidr": "10.9.9.9/32", "port": 8080}])
     assert allowed(spec, address, port) == open_
+
+
+@pytest.mark.parametrize("allows", [True, False])
+@pytest.mark.parametrize(
+    ("address", "open_"),
+    [
+        ("93.184.216.34", True),
+        ("9.9.9.9", True),
+        ("2606:2800:220:1::1", True),
+        ("10.0.0.1", False),
+        ("10.9.9.9", False),  # what the admin lists is for loaders
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("168.63.129.16", False),
+        ("100.64.0.1", False),
+        ("127.0.0.1", False),
+        ("192.88.99.1", False),
+        ("224.0.0.251", False),
+        ("255.255.255.255", False),
+        ("fd00::1", False),
+        ("fd00:ec2::254", False),
+        ("fe80::1", False),
+        ("::1", False),
+        ("64:ff9b::a00:1", False),  # 10.0.0.1, to a translator of addresses
+        ("64:ff9b:1::a00:1", False),
+        ("2002:a00:1::1", False),
+    ],
+)
+@pytest.mark.parametrize("port", [25, 53, 443])
+def test_an_algorithm_with_network_reaches_public_addresses_only(
+    address: str, open_: bool, port: int, allows: bool
+) -> None:
+    egress = [{"cidr": "10.9.9.9/32", "port": port}]
+    spec = policy("algorithm-network", allowNetworkAccess=allows, egress=egress)
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in spec
+    assert allowed(spec, address, port) == open_
+
+
+@pytest.mark.parametrize("cidr", guard.FORBIDDEN, ids=str)
+def test_what_nobody_may_fetch_from_no_algorithm_reaches(cidr: Any) -> None:
+    for address in (cidr[0], cidr[-1]):
+        assert not guard.is_allowed(str(address), 443)
+        assert not allowed(policy("algorithm-network"), str(address), 443)
 
 
 def loader_rules(url: str = "", canary: str = "", mode: str = "Verified") -> list[Json]:
@@ -284,11 +360,37 @@ def test_isolation_is_proven_by_a_canary(mode: str, has_canary: bool, reason: st
     assert (verdict.reason, verdict.ready) == (reason, reason == "Available")
 
 
+@pytest.mark.parametrize(
+    ("nameservers", "refused"),
+    [
+        pytest.param([], None, id="none"),
+        pytest.param(["9.9.9.9", "2620:fe::fe"], None, id="public ones"),
+        pytest.param(["9.9.9.9", "10.96.0.10"], "10.96.0.10", id="the cluster's"),
+        pytest.param(["169.254.20.10"], "169.254.20.10", id="the node's"),
+        pytest.param(["127.0.0.53"], "127.0.0.53", id="the pod's own"),
+        pytest.param(["100.100.100.100"], "100.100.100.100", id="a shared one"),
+        pytest.param(["fd00::53"], "fd00::53", id="a private one of IPv6"),
+    ],
+)
+@pytest.mark.parametrize("allows", [True, False])
+def test_nameservers_must_be_public(
+    nameservers: list[str], refused: str | None, allows: bool
+) -> None:
+    offered = environment(
+        nameservers=nameservers, storageClassName="fast", allowNetworkAccess=allows
+    )
+    verdict = judge(offered, [cls("fast")], has_canary=True)
+    assert verdict.ready == (refused is None)
+    if refused is not None:
+        assert verdict.reason == "NameserverNotPublic"
+        assert f"{refused} is not a public address" in verdict.message
+    for address in nameservers:
+        assert allowed(policy("algorithm-network"), address, 53) == (address != refused)
+
+
 def shown(code: int | None, mode: str = "Verified") -> bool | None:
     """What the end of an algorithm shows, by the code its container ended with."""
-    meta = {"uid": "u", "resourceVersion": "1", "creationTimestamp": START.isoformat()}
-    body = job_manifest()
-    job = parse_job({**body, "metadata": {**body["metadata"], **meta}})
+    job = algorithm_job()
     ended = Status(
         environment=terms(job, environment(networkIsolation=mode)),
         termination=None if code is None else Termination(code, oom_killed=False),

@@ -288,6 +288,43 @@ def test_only_the_algorithm_is_gated_and_without_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("nameservers", "asked"),
+    [
+        pytest.param(("9.9.9.9", "2620:fe::fe"), ["9.9.9.9", "2620:fe::fe"], id="with names"),
+        pytest.param((), ["127.0.0.1"], id="without names"),
+    ],
+)
+def test_only_the_algorithm_of_a_job_that_was_granted_the_network_is_let_out(
+    nameservers: tuple[str, ...], asked: list[str]
+) -> None:
+    granted = {"allow_network_access": True, "nameservers": nameservers}
+    made = manifest("algorithm", **granted)
+    assert made["metadata"]["labels"]["computetodata.io/network"] == "public"
+    assert (made["spec"]["dnsPolicy"], made["spec"]["dnsConfig"]) == (
+        "None",
+        {"nameservers": asked},
+    )
+    for phase in ("loading", "publishing"):
+        assert manifest(phase, **granted) == manifest(phase)
+
+
+def test_what_a_job_asks_for_opens_nothing_that_was_not_granted() -> None:
+    made = manifest("algorithm", job(allowNetworkAccess=True))
+    assert "computetodata.io/network" not in made["metadata"]["labels"]
+    assert made["spec"]["dnsConfig"] == {"nameservers": ["127.0.0.1"]}
+
+
+@pytest.mark.parametrize("mode", ["Verified", "CanaryOnly"])
+def test_an_algorithm_with_network_proves_its_isolation_as_well(mode: NetworkIsolation) -> None:
+    images = replace(IMAGES, canary=(CANARY,), api_server=API_SERVER)
+    tasks = [
+        pod(job(), terms(network_isolation=mode, allow_network_access=has), "loading", 0, images)
+        for has in (True, False)
+    ]
+    assert tasks[0] == tasks[1]
+
+
+@pytest.mark.parametrize(
     "text", ["python $ALGO", "echo $(HOME)", "echo $$(HOME)", "cost: 5$", "a $$ b", "$($(X))"]
 )
 def test_the_kubelet_passes_on_what_the_consumer_wrote(text: str) -> None:

@@ -2,12 +2,22 @@
 
 import hashlib
 import hmac
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from c2d_api.computejob import Algorithm, Container, Dataset, File, Resources, Spec
+import asked_job
+from c2d_api.computejob import (
+    Algorithm,
+    Container,
+    Dataset,
+    File,
+    Resources,
+    Spec,
+    parse_job,
+)
 from c2d_provider.seal import canonical, derived_key, is_sealed, seal
 
 KEY = b"k" * 32
@@ -67,6 +77,11 @@ def _with_file(**changes: Any) -> Spec:
         pytest.param(
             replace(SPEC, algorithm=replace(SPEC.algorithm, raw_code="x")), id="other code"
         ),
+        pytest.param(replace(SPEC, allow_network_access=True), id="the network"),
+        pytest.param(
+            replace(SPEC, datasets=(replace(SPEC.datasets[0], allow_network_access=True),)),
+            id="a dataset that allows the network",
+        ),
     ],
 )
 def test_any_other_change_breaks_the_seal(changed: Spec) -> None:
@@ -112,6 +127,27 @@ def test_a_field_that_a_later_version_adds_breaks_no_seal() -> None:
         "more": ["a"],
         "deep": {"max_bytes": 1},
     }
+
+
+def served(value: bool | None) -> Spec:
+    """A job as the API server serves it, with what it has filled in about the network, if anything."""
+    body = asked_job.body()
+    for part in (body["spec"], *body["spec"]["datasets"]):
+        part |= {} if value is None else {"allowNetworkAccess": value}
+    return parse_job(body).spec
+
+
+def test_a_job_from_before_there_was_network_access_keeps_its_seal() -> None:
+    made = seal(KEY, "jobs", "sum", served(None))
+    assert "network" not in json.dumps(canonical(served(False)))
+    assert is_sealed(KEY, "jobs", "sum", served(False), made)
+    assert not is_sealed(KEY, "jobs", "sum", served(True), made)
+
+
+def test_nobody_takes_the_network_from_a_job_that_was_given_it() -> None:
+    made = seal(KEY, "jobs", "sum", served(True))
+    assert is_sealed(KEY, "jobs", "sum", served(True), made)
+    assert not is_sealed(KEY, "jobs", "sum", served(False), made)
 
 
 @pytest.mark.parametrize("value", [1.5, b"x", {1, 2}, object()])
