@@ -222,6 +222,7 @@ def full_environment() -> Body:
         "results": _RESULTS,
         "deadlines": _DEADLINES,
         "pods": _PODS,
+        "networkIsolation": "CanaryOnly",
         "egress": _EGRESS,
         "allowNetworkAccess": True,
         "nameservers": _NAMESERVERS,

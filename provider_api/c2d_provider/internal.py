@@ -252,9 +252,7 @@ def _digests(checksum: str | None) -> tuple[str, ...]:
     return tuple(text[at : at + _DIGEST] for at in range(0, len(text), _DIGEST))
 
 
-def _judge_trust(
-    means: Means, job: ComputeJob, asset: Asset, algorithm: trust.Algorithm
-) -> None:
+def _judge_trust(means: Means, job: ComputeJob, asset: Asset, algorithm: trust.Algorithm) -> None:
     if asset.wanted.kind == "dataset" and job.spec.allow_network_access:
         _demand(trust.judge_network(asset.service.compute))
     if asset.wanted.kind == "dataset" and asset.service.type == "compute":

@@ -181,6 +181,9 @@ CLAIM = {"name": "w", "persistentVolumeClaim": {"claimName": "x-workspace"}}
         pytest.param(
             pod(labels={"computetodata.io/phase": "loading"}), "labels of", id="labels of a loader"
         ),
+        pytest.param(
+            pod(labels={"computetodata.io/network": "public"}), "labels of", id="the way out"
+        ),
         pytest.param(pod(volumes=[CLAIM]), "the volume of a job", id="the volume of a job"),
         pytest.param(pod(volumes=token_volume("c2d-provider")), "tokens for", id="a token"),
         pytest.param(
@@ -246,6 +249,7 @@ async def test_jobs_run_as_before_and_nobody_looks_into_their_pods(
             ("get", "--raw", f"{pods}/provided-loader-0/portforward?ports=1"),
             ("debug", "provided-loader-0", "--image=mine", "--profile=restricted"),
             ("label", "pod", "provided-loader-0", "computetodata.io/attempt=7", "--overwrite"),
+            ("label", "pod", "provided-loader-0", "computetodata.io/network=public"),
         ):
             answer = tried(stack, *words)
             assert answer.returncode != 0

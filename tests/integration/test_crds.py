@@ -508,6 +508,22 @@ ENVIRONMENT_FIELDS = (
         ("10.0.0.0/8", "10.1.2.3/32", "fd00::/8"),
         ("", "10.1.2.3", "10.0.0.0/33", "10.0.0.0-10.0.0.9", "example.org", "any", "10.0.0.0/8\n"),
     ),
+    Field(
+        "spec.nameservers[]",
+        "must be an IP address, such as 9.9.9.9",
+        ("9.9.9.9", "2620:fe::fe", "10.96.0.10"),
+        (
+            "",
+            "dns.example.org",
+            "9.9.9.9/32",
+            "9.9.9",
+            "9.9.9.09",
+            "9.9.9.9:53",
+            "fe80::1%eth0",
+            "::ffff:9.9.9.9",
+            "9.9.9.9\n",
+        ),
+    ),
 )
 
 FIELDS = {"ComputeJob": JOB_FIELDS, "ComputeEnvironment": ENVIRONMENT_FIELDS}
@@ -534,11 +550,19 @@ _PROVIDED = {"id": DID, "serviceId": "a", "source": {"provider": {}}}
 _NEEDS_DID = "a source of the provider needs the DID of a published asset as id, and a serviceId"
 _NEEDS_CONSUMER = "a source of the provider needs a consumer, for whom it was ordered"
 _OF_PROVIDER = "order and userData are for a source of the provider only"
+_NETWORK = "allowNetworkAccess: every dataset must allow it"
 
 
 def _small_spec() -> Body:
     spec: Body = examples.small_job()["spec"]
     return spec
+
+
+def _networked(*allowing: bool | None) -> Body:
+    """A job with the network, by what each of its datasets says of it; None says nothing."""
+    says = [{} if allows is None else {"allowNetworkAccess": allows} for allows in allowing]
+    datasets = [{"id": f"d{n}", "source": _SOURCE, **said} for n, said in enumerate(says)]
+    return {**_small_spec(), "allowNetworkAccess": True, "datasets": datasets}
 
 
 WHOLES = (
@@ -697,6 +721,17 @@ WHOLES = (
             ),
         ),
         _NEEDS_CONSUMER,
+    ),
+    *(
+        Whole("ComputeJob", f"the network, and {name}", (("spec", spec),), words)
+        for name, spec, words in (
+            ("every dataset allows it", _networked(True, True), None),
+            ("no dataset", {**_small_spec(), "allowNetworkAccess": True}, None),
+            ("an empty list of datasets", _networked(), None),
+            ("a dataset that does not allow it", _networked(True, False), _NETWORK),
+            ("a dataset that says nothing of it", _networked(None, True), _NETWORK),
+            ("as many datasets as there may be", _networked(*[True] * 64), None),
+        )
     ),
 )
 
@@ -896,7 +931,9 @@ def other_values() -> Iterator[Any]:
 OPTIONAL = tuple(
     f"spec.{name}"
     for name in schema_of("ComputeJob")["properties"]["spec"]["properties"]
-    if name not in {"environment", "algorithm"} and f"spec.{name}" not in MUTABLE
+    # what has a default is never absent: it is changed below
+    if name not in {"environment", "algorithm", "allowNetworkAccess"}
+    and f"spec.{name}" not in MUTABLE
 )
 
 
@@ -947,6 +984,38 @@ def test_what_was_ordered_does_not_change(
     answer = updated(api, namespace, provided, f"{asset}.{field}", value)
     assert answer.code == 422
     assert CONSTANT in answer.message
+
+
+@pytest.fixture(scope="module")
+def networked(api: ApiServer, namespace: str) -> Body:
+    """A stored job that has the network."""
+    return store(
+        api, namespace, {**examples.small_job(), "spec": _networked(True, True)}, "networked"
+    )
+
+
+@pytest.mark.parametrize("value", [False, None])
+@pytest.mark.parametrize("path", ["spec", "spec.datasets[]"])
+def test_the_network_of_a_job_is_not_taken_away(
+    api: ApiServer, namespace: str, networked: Body, path: str, value: Any
+) -> None:
+    answer = updated(api, namespace, networked, f"{path}.allowNetworkAccess", value)
+    assert answer.code == 422
+    assert CONSTANT in answer.message
+
+
+def test_a_job_is_not_given_the_network_later(
+    api: ApiServer, namespace: str, small: Body, full: Body
+) -> None:
+    assert small["spec"]["allowNetworkAccess"] is False
+    for body, path in (
+        (small, "spec.allowNetworkAccess"),
+        (full, "spec.allowNetworkAccess"),
+        (full, "spec.datasets[].allowNetworkAccess"),
+    ):
+        answer = updated(api, namespace, body, path, True)
+        assert answer.code == 422, path
+        assert CONSTANT in answer.message
 
 
 def test_datasets_keep_their_order(api: ApiServer, namespace: str, full: Body) -> None:
@@ -1013,6 +1082,7 @@ def test_a_minimal_environment_is_served_with_its_defaults(api: ApiServer, names
     assert environment.max_jobs == 1
     assert (environment.deadlines.publishing, environment.deadlines.starting) == (14400, 600)
     assert (environment.pods.run_as_user, environment.pods.fs_group) == (1000, 1000)
+    assert (environment.allow_network_access, environment.nameservers) == (False, ())
 
 
 def test_an_environment_may_leave_users_to_the_cluster(api: ApiServer, namespace: str) -> None:
@@ -1025,7 +1095,10 @@ def test_an_environment_may_leave_users_to_the_cluster(api: ApiServer, namespace
 def test_the_largest_job_is_taken_in_time(api: ApiServer, namespace: str) -> None:
     files = [{"inline": {"text": ""}}] * 1000
     body = examples.small_job()
-    body["spec"]["datasets"] = [{"id": f"d{i}", "source": {"files": files}} for i in range(64)]
+    body["spec"]["allowNetworkAccess"] = True
+    body["spec"]["datasets"] = [
+        {"id": f"d{i}", "source": {"files": files}, "allowNetworkAccess": True} for i in range(64)
+    ]
     began = time.monotonic()
     largest = store(api, namespace, body, "largest")
     answer = updated(api, namespace, largest, "spec.suspend", True)

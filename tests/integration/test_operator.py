@@ -232,7 +232,7 @@ async def test_standing_objects_are_restored_and_left_alone_otherwise(
     assert after["spec"] == before["spec"]
     assert "egress" not in after["spec"]
     applied = [write for write in stack.writes("env-") if "networkpolicies" in write]
-    assert len(applied) == 4
+    assert len(applied) == 5
 
 
 async def canary_answers(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

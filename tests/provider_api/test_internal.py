@@ -329,6 +329,41 @@ async def test_an_order_that_ended_since_the_start_still_counts() -> None:
     assert (await denied(world))[1] == f"dataset {DATASET}: The order has expired."
 
 
+NETWORKED = resealed(
+    allow_network_access=True,
+    datasets=tuple(replace(one, allow_network_access=True) for one in JOB.spec.datasets),
+)
+"""The job as it is where environment and dataset gave its algorithm the network."""
+
+
+async def test_a_dataset_that_still_allows_the_network_is_handed_out() -> None:
+    world = World(NETWORKED)
+    world.trust(trusted_algorithms=(TRUSTED,), allow_network_access=True)
+    assert (await answered(world)).status == 200
+
+
+@pytest.mark.parametrize("has_compute", [True, False])
+async def test_a_dataset_that_no_longer_allows_the_network_is_not_handed_out(
+    has_compute: bool,
+) -> None:
+    world = World(NETWORKED)
+    compute = Compute(trusted_algorithms=(TRUSTED,)) if has_compute else None
+    world.change_service(DATASET, compute=compute)
+    assert await denied(world) == (
+        403,
+        f"dataset {DATASET}: the dataset no longer lets the algorithm use the network",
+        "dataset",
+    )
+    assert world.values == []
+
+
+async def test_the_algorithm_itself_has_no_say_in_the_network() -> None:
+    world = World(NETWORKED)
+    world.trust(trusted_algorithms=(TRUSTED,), allow_network_access=True)
+    world.change_service(ALGORITHM, compute=Compute(allow_network_access=False))
+    assert (await answered(world)).status == 200
+
+
 CREDENTIALS = (Credentials(deny=(Entry("address", frozenset({chain.CONSUMER.lower()})),)),)
 LIST = (8996, "0x" + "7" * 40)
 LISTED = (Credentials(allow=(Entry("accessList", frozenset({LIST[1]})),)),)

@@ -108,6 +108,27 @@ async def test_a_dataset_of_another_provider_is_ordered_and_named_in_the_job(
     assert world.remotes.asked == [(THERE, "access", ENVIRONMENT_CONSUMER, REMOTE_ORDER)]
 
 
+@pytest.mark.parametrize(
+    ("says", "has_network"),
+    [
+        pytest.param({"compute": {"allowNetworkAccess": True}}, True, id="it allows it"),
+        pytest.param({"compute": {"allowNetworkAccess": False}}, False, id="it does not"),
+        pytest.param({}, False, id="it says nothing"),
+    ],
+)
+async def test_a_dataset_of_another_provider_says_whether_there_is_a_network(
+    client: Client, world: World, says: dict[str, Any], has_network: bool
+) -> None:
+    signing(world, allowNetworkAccess=True)
+    there = {"serviceEndpoint": f"{THERE}/", **says}
+    two = dataset(compute={"allowNetworkAccess": True}, access=there)
+    world.order(REMOTE_ORDER, world.publish(two), "access")
+    status, answer = await start(client, body(world))
+    assert status == 200, answer
+    (job,) = world.cluster.jobs_.values()
+    assert job.spec.allow_network_access is has_network
+
+
 async def test_an_algorithm_of_another_provider_runs_where_anything_may(
     client: Client, world: World
 ) -> None:

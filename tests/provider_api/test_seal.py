@@ -130,10 +130,11 @@ def test_a_field_that_a_later_version_adds_breaks_no_seal() -> None:
 
 
 def served(value: bool | None) -> Spec:
-    """A job as the API server serves it, with what it has filled in about the network, if anything."""
+    """A job as the API server serves it; None is from before it said anything of the network."""
     body = asked_job.body()
-    for part in (body["spec"], *body["spec"]["datasets"]):
-        part |= {} if value is None else {"allowNetworkAccess": value}
+    if value is not None:
+        for part in (body["spec"], *body["spec"]["datasets"]):
+            part["allowNetworkAccess"] = value
     return parse_job(body).spec
 
 

@@ -31,6 +31,7 @@ from provider_fakes import (
 )
 
 COMPUTE = "/v2/api/services/compute"
+OTHER_ORDER = "0x" + "d2" * 32
 Client = TestClient[Any, Any]
 
 
@@ -192,6 +193,63 @@ async def test_a_raw_algorithm_runs_where_it_may(client: Client, world: World) -
     world.publish(dataset(compute={"allowRawAlgorithm": False}))
     body = start_body(world, nonce="2", algorithm={"meta": meta})
     assert await start(client, body) == (400, {"error": {"dataset": "no_raw_algo_allowed"}})
+
+
+def networks(world: World) -> tuple[bool, list[bool]]:
+    """Read what the one job says of the network, and what its datasets do."""
+    (job,) = world.cluster.jobs_.values()
+    assert jobs.is_ours(job, world.who.seal_key)
+    datasets = [one.allow_network_access for one in job.spec.datasets]
+    return job.spec.allow_network_access, datasets
+
+
+@pytest.mark.parametrize(
+    ("environment_allows", "dataset_allows"),
+    [(True, True), (True, False), (False, True), (False, False)],
+)
+async def test_an_algorithm_has_the_network_where_environment_and_dataset_allow_it(
+    client: Client, world: World, environment_allows: bool, dataset_allows: bool
+) -> None:
+    world.offer(environment(allowNetworkAccess=environment_allows))
+    world.publish(dataset(compute={"allowNetworkAccess": dataset_allows}))
+    assert (await start(client, start_body(world)))[0] == 200
+    both = environment_allows and dataset_allows
+    assert networks(world) == (both, [both])
+
+
+@pytest.mark.parametrize("second_allows", [True, False, None])
+async def test_an_algorithm_has_the_network_where_every_dataset_allows_it(
+    client: Client, world: World, second_allows: bool | None
+) -> None:
+    world.offer(environment(allowNetworkAccess=True))
+    says = {} if second_allows is None else {"compute": {"allowNetworkAccess": second_allows}}
+    body = start_body(world)
+    two = dataset(compute={"allowNetworkAccess": True}, access=says)
+    world.order(OTHER_ORDER, world.publish(two), "access")
+    more = {**body["dataset"], "serviceId": "access", "transferTxId": OTHER_ORDER}
+    status, answer = await start(client, {**body, "additionalDatasets": [more]})
+    assert status == 200, answer
+    allows = second_allows is True
+    assert networks(world) == (allows, [allows, allows])
+
+
+async def test_raw_code_has_the_network_as_published_code_has(client: Client, world: World) -> None:
+    world.offer(environment(allowNetworkAccess=True))
+    world.publish(dataset(compute={"allowNetworkAccess": True}))
+    container = {"image": "a", "entrypoint": "python $ALGO", "checksum": "sha256:" + "cd" * 32}
+    meta = {"rawcode": "print(1)", "container": container}
+    assert (await start(client, start_body(world, algorithm={"meta": meta})))[0] == 200
+    assert networks(world) == (True, [True])
+
+
+async def test_a_consumer_cannot_ask_for_the_network(client: Client, world: World) -> None:
+    world.offer(environment(allowNetworkAccess=True))
+    body = start_body(world, allowNetworkAccess=True)
+    for part in ("dataset", "algorithm"):
+        body[part]["allowNetworkAccess"] = True
+    body["algorithm"]["algocustomdata"] = {"allowNetworkAccess": True}
+    assert (await start(client, body))[0] == 200
+    assert networks(world) == (False, [False])
 
 
 def renamed(name: str, **changes: Any) -> Any:
