@@ -1005,13 +1005,14 @@ def test_the_network_of_a_job_is_not_taken_away(
 
 
 def test_a_job_is_not_given_the_network_later(
-    api: ApiServer, namespace: str, small: Body, full: Body
+    api: ApiServer, namespace: str, small: Body, full: Body, provided: Body
 ) -> None:
     assert small["spec"]["allowNetworkAccess"] is False
+    assert provided["spec"]["datasets"][0]["allowNetworkAccess"] is False
     for body, path in (
         (small, "spec.allowNetworkAccess"),
         (full, "spec.allowNetworkAccess"),
-        (full, "spec.datasets[].allowNetworkAccess"),
+        (provided, "spec.datasets[].allowNetworkAccess"),
     ):
         answer = updated(api, namespace, body, path, True)
         assert answer.code == 422, path
