@@ -93,12 +93,10 @@ def test_both_policies_hold_for_the_algorithm_that_was_granted_the_network(
     labels = pod(algorithm_job(), granted, "algorithm", 0, Images("l", "p"))["metadata"]["labels"]
     assert selected(policy("algorithm"), labels)
     assert selected(policy("algorithm-network"), labels) == has_network
-    for phase in ("loading", "publishing"):
-        other = pod(algorithm_job(), granted, phase, 0, Images("l", "p"))
-        assert not selected(policy("algorithm-network"), other["metadata"]["labels"])
-    assert not selected(
-        policy("algorithm-network"), labels | {"computetodata.io/environment": "other"}
-    )
+    for name, value in (("environment", "other"), ("phase", "loading"), ("network", "")):
+        assert not selected(
+            policy("algorithm-network"), labels | {f"computetodata.io/{name}": value}
+        )
 
 
 def allowed(spec: Json, address: str, port: int) -> bool:
