@@ -212,6 +212,7 @@ def full_environment() -> Body:
         "results": _RESULTS,
         "deadlines": _DEADLINES,
         "pods": _PODS,
+        "networkIsolation": "CanaryOnly",
         "egress": _EGRESS,
     }
     return _object("ComputeEnvironment", "full", spec)
