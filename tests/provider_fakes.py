@@ -197,6 +197,7 @@ class FakeCluster:
     manifests: list[Json] = field(default_factory=list)
     shards: dict[int, nonces.Shard] = field(default_factory=dict)
     ledger_: spending.Ledger = field(default_factory=spending.Ledger)
+    bound: dict[str, str] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     stops: list[tuple[str, str]] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
@@ -257,7 +258,7 @@ class FakeCluster:
         del self.jobs_[job.name]
 
     async def bind_seal(self, job: ComputeJob) -> bool:
-        return True
+        return self.bound.setdefault(job.name, job.uid) == job.uid
 
     async def use_nonce(
         self, address: str, nonce: nonces.Nonce, used: nonces.Use

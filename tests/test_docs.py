@@ -25,9 +25,13 @@ from c2d_provider.wire import v2_answers
 from reference_tables import REFERENCE, ROOT
 
 PAGES = sorted(chain.from_iterable(ROOT.glob(p) for p in ("*.md", "docs/**/*.md", "hack/*.md")))
-TOPS = "operator|crds|pod_images|manifests|hack|tests|docs|examples|requirements"
+TOPS = "operator|crds|provider_api|pod_images|manifests|hack|tests|docs|examples|requirements"
 MADE_BY_THE_READER = "manifests/overlays/mine"
 WORKFLOW = ROOT / "docs/explanation/workflow.md"
+TRUST = ROOT / "docs/explanation/trust.md"
+THREATS = ROOT / "docs/explanation/threats.md"
+THREAT_COLUMNS = ["Try", "What stops it", "What remains", "Played by"]
+WITHOUT_TABLE = ["What is trusted", "What is open"]
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")
 _PLACE = re.compile(rf"(?:{TOPS})/[\w./-]*")
@@ -373,6 +377,42 @@ def workflow_tables() -> list[list[dict[str, str]]]:
             rows = _while_in_table(lines)
             found.append([dict(zip(titles, cells(row), strict=True)) for row in rows])
     return found
+
+
+def sections(page: Path) -> dict[str, str]:
+    """Read a page's sections by their titles."""
+    _, *found = re.split(r"^## (.*)$", page.read_text(), flags=re.MULTILINE)
+    return dict(zip(found[::2], found[1::2], strict=True))
+
+
+@pytest.mark.parametrize("page", [THREATS, TRUST], ids=name)
+def test_every_test_that_threats_and_trust_name_exists(page: Path) -> None:
+    named = [span for span in spans(page.read_text()) if "::" in span or span.startswith("test_")]
+    assert named
+    assert [text for text in named if text not in places(f"`{text}`")] == []
+    assert [wrong for text in named if (wrong := missing(text))] == []
+
+
+def test_each_attacker_has_a_table_of_four_columns() -> None:
+    found = sections(THREATS)
+    assert list(found)[-2:] == WITHOUT_TABLE
+    for title, text in found.items():
+        lines = [line for line in text.splitlines() if line.startswith("|")]
+        if title in WITHOUT_TABLE:
+            assert lines == [], title
+            continue
+        head, rule, *rows = map(cells, lines)
+        assert head == THREAT_COLUMNS, title
+        assert rule == ["---"] * len(THREAT_COLUMNS), title
+        for row in rows:
+            assert len(row) == len(THREAT_COLUMNS), row
+            what, stops, _, played = row
+            assert what, row
+            assert stops, row
+            assert (
+                played == "no test"
+                or spans(played) == [test for test in places(played) if "::test_" in test] != []
+            ), row
 
 
 def test_every_phase_stands_in_the_picture_of_the_readme() -> None:

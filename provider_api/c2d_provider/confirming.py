@@ -196,15 +196,20 @@ class Watcher:
             await self.context.ports.cluster.stop_job(job, "OrderRemoved")
 
     async def _free(self, listed: Sequence[ComputeJob]) -> None:
-        """Free the fees of jobs that ended without their consumer's fault."""
-        ended = {job.name for job in listed if is_freed(job)}
+        """Free the fees of jobs that ended without their consumer's fault.
+
+        Another's job of that name says nothing of ours, nor does a copy with our seal.
+        """
+        cluster, seal_key = self.context.ports.cluster, self.context.identity.seal_key
+        ended = [job for job in listed if is_freed(job) and jobs.is_ours(job, seal_key)]
         if not ended:
             return
         try:
-            ledger = await self.context.ports.cluster.ledger()
-            for one in ledger.spendings.values():
-                if one.job in ended and not one.is_freed:
-                    await self.context.ports.cluster.free_fee(one.job)
+            ledger = await cluster.ledger()
+            spent = {one.job for one in ledger.spendings.values() if not one.is_freed}
+            for job in ended:
+                if job.name in spent and await cluster.bind_seal(job):
+                    await cluster.free_fee(job.name)
         except (UnavailableError, Refused):
             _LOGGER.info("The ledger of fees cannot be read now")
 

@@ -30,13 +30,14 @@ from hostile import (
     stalling,
     wrong_part,
 )
+from local_stack import settings
 from results import Results, open_store
 
 UNTOLD = "words-that-must-not-be-told"
 CODE = "sha256sum < $INPUTS/data/0"
 DEADLINE = 45
 MEMORY = 64 * MIB
-FILE, OTHER, LARGE = Content(24 * MIB + 77), Content(24 * MIB + 77, 2), Content(1024 * MIB)
+FILE, OTHER, LARGE = Content(24 * MIB + 77), Content(24 * MIB + 77, 2), Content(512 * MIB)
 CUTS = (5 * MIB, 11 * MIB + 1, 23 * MIB)
 STALLED_AT = 3 * MIB
 ARRIVING: dict[str, tuple[Answer, Content, Json]] = {
@@ -84,12 +85,10 @@ def large() -> Iterator[Large]:
 
 @pytest.fixture(scope="module")
 def server(run: Run, large: Large) -> Iterator[Server]:
-    """Serve where pods find this machine, in place of the stack's own files."""
+    """Serve at the machine's own end of the way to the stack's network."""
     if not run.stack.values.get("AUDIT_LOG"):
         pytest.skip("the pods of a cluster that was given have no address for this machine")
-    address = urlsplit(run.value("FILES_URL")).hostname
-    assert address
-    with serving(address) as server:
+    with serving(settings.HOST_ADDRESS) as server:
         everything = {name: answer for name, (answer, _, _) in (ARRIVING | FAILING).items()}
         for name, answer in (everything | LATE).items():
             server.answers[f"/f/{name}"] = answer
@@ -117,7 +116,8 @@ def jobs(run: Run, server: Server) -> None:
     specs |= {name: job(name, "hostile-hasty") for name in LATE}
     specs["to-api-server"] = job("to-api-server", "hostile")
     specs["too-short"] = job("too-short", "hostile-hasty", sha256=FILE.sha256)
-    specs["large"] = job("large", "hostile", "2Gi", sha256=LARGE.sha256)
+    specs["large"] = job("large", "hostile", "1Gi", sha256=LARGE.sha256)
+    specs["large"]["resources"]["cpu"] = "1"  # for its sum
     run.start(**specs)
 
 

@@ -73,13 +73,13 @@ async def cluster(stack: Stack) -> AsyncIterator[Cluster]:
 
 
 def tried(
-    stack: Stack, *words: str, stdin: Json | None = None
+    stack: Stack, *words: str, stdin: Json | None = None, user: str = TENANT
 ) -> "subprocess.CompletedProcess[str]":
-    """Run kubectl as the tenant."""
+    """Run kubectl as the tenant, or as another user."""
     command = [
         stack.kubectl_program,
         f"--kubeconfig={stack.kubeconfig}",
-        f"--as={TENANT}",
+        f"--as={user}",
         "--as-group=system:authenticated",
         f"--namespace={JOBS}",
         *words,
@@ -94,8 +94,8 @@ def tried(
     )
 
 
-def created(stack: Stack, body: Json) -> "subprocess.CompletedProcess[str]":
-    return tried(stack, "create", "--dry-run=server", "-f", "-", stdin=body)
+def created(stack: Stack, body: Json, user: str = TENANT) -> "subprocess.CompletedProcess[str]":
+    return tried(stack, "create", "--dry-run=server", "-f", "-", stdin=body, user=user)
 
 
 def wait_for_policies(stack: Stack) -> None:
@@ -105,6 +105,7 @@ def wait_for_policies(stack: Stack) -> None:
         lambda: created(stack, provided()),
         lambda: created(stack, pod(labels={"computetodata.io/job": "x"})),
         lambda: token(stack),
+        lambda: created(stack, claim("x-workspace")),
     ):
         while "computetodata.io' with binding" not in (said := probe()).stderr:
             assert time.monotonic() < deadline, said
@@ -198,6 +199,55 @@ def test_a_tenants_pod_does_not_pass_for_a_jobs(stack: Stack, body: Json, words:
     answer = created(stack, body)
     assert answer.returncode != 0
     assert words in answer.stderr
+
+
+def test_nor_does_one_that_a_controller_makes_for_a_tenant(stack: Stack) -> None:
+    controller = "system:serviceaccount:kube-system:replicaset-controller"
+    for body in (pod(labels={"computetodata.io/phase": "loading"}), pod(volumes=[CLAIM])):
+        answer = created(stack, body, user=controller)
+        assert answer.returncode != 0
+        assert "are for the operator's pods" in answer.stderr or "is for the" in answer.stderr
+    answer = created(stack, pod(), user=controller)
+    assert answer.returncode == 0, answer.stderr
+
+
+def claim(name: str, labels: Json | None = None, **spec: Any) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            **spec,
+        },
+    }
+
+
+SOURCE = {"kind": "PersistentVolumeClaim", "name": "x-workspace"}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(claim("copy", dataSource=SOURCE), "not to be copied", id="a copy"),
+        pytest.param(claim("copy", dataSourceRef=SOURCE), "not to be copied", id="another copy"),
+        pytest.param(claim("x-workspace"), "names that end with", id="the name of one"),
+        pytest.param(
+            claim("mine", {"computetodata.io/job": "x"}), "this label", id="the label of one"
+        ),
+    ],
+)
+def test_a_tenants_claim_does_not_hold_a_jobs_data(stack: Stack, body: Json, words: str) -> None:
+    answer = created(stack, body)
+    assert answer.returncode != 0
+    assert words in answer.stderr
+
+
+def test_a_tenant_has_claims_of_its_own(stack: Stack) -> None:
+    offered = claim("mine", {"computetodata.io/offered": "true"})
+    answer = created(stack, offered)
+    assert answer.returncode == 0, answer.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -1093,18 +1092,16 @@ def test_an_environment_may_leave_users_to_the_cluster(api: ApiServer, namespace
     assert environment.pods.run_as_user is None
 
 
-def test_the_largest_job_is_taken_in_time(api: ApiServer, namespace: str) -> None:
+def test_the_largest_job_is_taken_within_a_requests_time(api: ApiServer, namespace: str) -> None:
     files = [{"inline": {"text": ""}}] * 1000
     body = examples.small_job()
     body["spec"]["allowNetworkAccess"] = True
     body["spec"]["datasets"] = [
         {"id": f"d{i}", "source": {"files": files}, "allowNetworkAccess": True} for i in range(64)
     ]
-    began = time.monotonic()
     largest = store(api, namespace, body, "largest")
     answer = updated(api, namespace, largest, "spec.suspend", True)
     assert answer.accepted, answer.message
-    assert time.monotonic() - began < 20
 
 
 # 6. What an admin sees.

@@ -245,3 +245,20 @@ async def test_a_job_that_never_ran_gives_its_fee_back_once() -> None:
     for _ in range(2):
         await watcher(world).look_at_all()
     assert world.cluster.ledger_.spendings == {"fee": replace(spent, is_freed=True), "other": other}
+
+
+@pytest.mark.parametrize("forged", ["no seal", "another namespace", "a copy"])
+async def test_another_job_of_that_name_frees_nothing(forged: str) -> None:
+    world, job = await waiting_job()
+    await world.cluster.bind_seal(job)
+    done = parse_job(served(world.cluster.manifests[0], NOW, failed("Unschedulable")))
+    other = {
+        "no seal": replace(done, seal=None),
+        "another namespace": replace(done, namespace="elsewhere"),
+        "a copy": replace(done, uid="another"),
+    }[forged]
+    world.cluster.jobs_[job.name] = other
+    spent = Ledger({"fee": Spending(job.name, 0, NOW + 600)})
+    world.cluster.ledger_ = spent
+    await watcher(world).look_at_all()
+    assert world.cluster.ledger_ == spent
