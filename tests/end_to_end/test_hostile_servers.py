@@ -37,7 +37,7 @@ UNTOLD = "words-that-must-not-be-told"
 CODE = "sha256sum < $INPUTS/data/0"
 DEADLINE = 45
 MEMORY = 64 * MIB
-FILE, OTHER, LARGE = Content(24 * MIB + 77), Content(24 * MIB + 77, 2), Content(512 * MIB)
+FILE, OTHER, LARGE = Content(24 * MIB + 77), Content(24 * MIB + 77, 2), Content(256 * MIB)
 CUTS = (5 * MIB, 11 * MIB + 1, 23 * MIB)
 STALLED_AT = 3 * MIB
 ARRIVING: dict[str, tuple[Answer, Content, Json]] = {
@@ -117,7 +117,7 @@ def jobs(run: Run, server: Server) -> None:
     specs["to-api-server"] = job("to-api-server", "hostile")
     specs["too-short"] = job("too-short", "hostile-hasty", sha256=FILE.sha256)
     specs["large"] = job("large", "hostile", "1Gi", sha256=LARGE.sha256)
-    specs["large"]["resources"]["cpu"] = "1"  # for its sum
+    specs["large"]["resources"]["cpu"] = "300m"  # for its sum
     run.start(**specs)
 
 
