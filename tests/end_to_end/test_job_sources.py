@@ -242,8 +242,9 @@ def test_a_claim_cannot_be_written(run: Run, lying: Ended, claim: str) -> None:
     assert lying.text("written.txt") == ""
     (mounted,) = lying.lines("mounts.txt")
     assert mounted.split()[3].split(",")[0] == "ro"
-    run.start(again=run.job('cat "$INPUTS"/all/trees/heights.csv', by_claim("all", claim)))
-    again = run.finished("again")
+    reading = run.job('cat "$INPUTS"/all/trees/heights.csv', by_claim("all", claim))
+    run.start(unwritten=reading)
+    again = run.finished("unwritten")
     assert again.outcome == ("Complete", "Succeeded"), again.message
     assert again.text("algorithm.log") == "heights\n"
 
