@@ -29,7 +29,8 @@ def peak_memory(process: Path) -> int:
 
 def anonymous_memory(process: Path) -> int:
     """Tell how many bytes a process' cgroup holds that are no cache of files."""
-    values = dict(line.split() for line in (_memory_group(process) / "memory.stat").open())
+    lines = (_memory_group(process) / "memory.stat").read_text().splitlines()
+    values = dict(line.split() for line in lines)
     return int(values.get("anon") or values["total_rss"])
 
 

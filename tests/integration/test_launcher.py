@@ -128,7 +128,7 @@ class Image:
                 process.communicate()
 
     def ended(self, process: subprocess.Popen[bytes]) -> Ended:
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=120)  # processes without number die slowly
         return Ended(process.returncode, output, self.log.read_bytes())
 
     def run(self, line: str, **variables: str) -> Ended:
