@@ -132,7 +132,7 @@ def test_a_loader_that_waits_shows_how_far_it_is_and_tells_nothing(
     }
 
     def shown() -> bool:
-        status = run.read("computejob", run.named("stalled"))["status"]
+        status = run.read("computejob", run.named("stalled")).get("status", {})
         return bool(status.get("loading") == expected)
 
     eventually(shown, f"{expected} of the stalled job", DEADLINE)
@@ -155,7 +155,7 @@ def test_a_large_file_takes_little_memory_over_a_line_that_is_cut(
     held = LARGE.size - MIB
 
     def arrived() -> bool:
-        loading = run.read("computejob", run.named("large"))["status"].get("loading", {})
+        loading = run.read("computejob", run.named("large")).get("status", {}).get("loading", {})
         return bool(loading.get("bytes", 0) >= held)
 
     eventually(arrived, f"{held} bytes of the large file")
