@@ -35,7 +35,7 @@ from results import Results, open_store
 
 UNTOLD = "words-that-must-not-be-told"
 CODE = "sha256sum < $INPUTS/data/0"
-DEADLINE = 45
+DEADLINE = 90
 MEMORY = 64 * MIB
 FILE, OTHER, LARGE = Content(24 * MIB + 77), Content(24 * MIB + 77, 2), Content(256 * MIB)
 CUTS = (5 * MIB, 11 * MIB + 1, 23 * MIB)
@@ -111,9 +111,9 @@ def jobs(run: Run, server: Server) -> None:
         spec = {"environment": run.named(environment), "resources": {"disk": disk}}
         return run.job("sh $ALGO", dataset("data", file), code=CODE, spec=spec)
 
-    specs = {name: job(name, "hostile", **more) for name, (_, _, more) in ARRIVING.items()}
+    specs = {name: job(name, "hostile-hasty") for name in LATE}
+    specs |= {name: job(name, "hostile", **more) for name, (_, _, more) in ARRIVING.items()}
     specs |= {name: job(name, "hostile", **more) for name, (_, _, more) in FAILING.items()}
-    specs |= {name: job(name, "hostile-hasty") for name in LATE}
     specs["to-api-server"] = job("to-api-server", "hostile")
     specs["too-short"] = job("too-short", "hostile-hasty", sha256=FILE.sha256)
     specs["large"] = job("large", "hostile", "1Gi", sha256=LARGE.sha256)
