@@ -52,7 +52,7 @@ network-conformance: $(STAMP) up ## Run upstream's specs of NetworkPolicy on the
 	@PYTHONPATH=hack $(VENV)/bin/python -m network_conformance $(if $(FOCUS),--focus '$(FOCUS)')
 
 .PHONY: check
-check: $(STAMP) ## Lint, types, import rules and unit tests: under a minute.
+check: $(STAMP) ## Lint, types, import rules and unit tests, in a minute or two.
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy
