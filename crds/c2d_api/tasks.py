@@ -67,14 +67,13 @@ class LoaderTask:
     provider_url: str = ""
     algorithm_secret: str | None = None
     gateways: Gateways = NO_GATEWAYS
+    canary: tuple[Endpoint, ...] = ()
+    closed: tuple[Endpoint, ...] = ()
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The Secrets that describe files, in the order of their folders."""
         return secrets_of(self.datasets, self.algorithm_secret)
-
-    canary: tuple[Endpoint, ...] = ()
-    closed: tuple[Endpoint, ...] = ()
 
     @property
     def asks_provider(self) -> bool:
