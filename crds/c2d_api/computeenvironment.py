@@ -111,6 +111,11 @@ class Terms:
     allow_network_access: bool = False
     nameservers: tuple[str, ...] = ()
 
+    @property
+    def proves_isolation(self) -> bool:
+        """Say whether a job shows that its network is closed before its algorithm begins."""
+        return self.network_isolation != "Unverified"
+
     def as_dict(self) -> dict[str, Any]:
         """Write the form that `status.environment` has."""
         return _without_none(
@@ -222,6 +227,11 @@ class Environment:
     network_isolation: NetworkIsolation = "Verified"
     allow_network_access: bool = False
     nameservers: tuple[str, ...] = ()
+
+    @property
+    def proves_isolation(self) -> bool:
+        """Say whether a job shows that its network is closed before its algorithm begins."""
+        return self.network_isolation != "Unverified"
 
     @property
     def key(self) -> tuple[str, str]:

@@ -99,7 +99,7 @@ async def _create_child(hands: Hands, job: ComputeJob, action: CreateClaim | Cre
 
 async def _images(hands: Hands, terms: Terms, action: CreatePod) -> pods.Images:
     """Find out where the canary listens, where a loader has to prove that it does."""
-    if action.phase != "loading" or terms.network_isolation == "Unverified":
+    if action.phase != "loading" or not terms.proves_isolation:
         return hands.images
     return replace(hands.images, canary=await _canary(hands).endpoints())
 
@@ -217,7 +217,7 @@ async def _reach_canary(hands: Hands, job: ComputeJob, action: Release) -> None:
         CanaryError: It does not; the algorithm is not to start now.
     """
     terms = job.status.environment
-    if terms is None or terms.network_isolation == "Unverified":
+    if terms is None or not terms.proves_isolation:
         return
     try:
         await _canary(hands).reach()

@@ -251,7 +251,7 @@ def _to_programs(environment: Environment, programs: Programs) -> list[Manifest]
     ways = []
     if programs.provider_url:
         ways.append(_to_program(programs, programs.provider_url, PROVIDER_LABELS))
-    if programs.canary and environment.network_isolation != "Unverified":
+    if programs.canary and environment.proves_isolation:
         ways.append(_to_program(programs, f"tcp://{programs.canary}", CANARY_LABELS))
     return ways
 
@@ -295,7 +295,7 @@ def _to_store(store: Store) -> Manifest | None:
 
 def judge(environment: Environment, classes: Iterable[Json], *, has_canary: bool) -> Verdict:
     """Say whether jobs may be admitted, given the cluster's StorageClasses."""
-    if environment.network_isolation != "Unverified" and not has_canary:
+    if environment.proves_isolation and not has_canary:
         return Verdict(
             ready=False,
             reason="CanaryUnknown",
@@ -376,7 +376,7 @@ def proof(job: ComputeJob, status: Status) -> Proof | None:
     have ended it before it came to that.
     """
     terms, termination = status.environment, status.termination
-    if terms is None or termination is None or terms.network_isolation == "Unverified":
+    if terms is None or termination is None or not terms.proves_isolation:
         return None
     if termination.exit_code == LauncherExit.NETWORK_OPEN:
         return Proof(is_closed=False, job=job.name)
@@ -387,19 +387,18 @@ def proof(job: ComputeJob, status: Status) -> Proof | None:
 
 def _isolation(environment: Environment, proof: Proof | None, now: datetime) -> Json:
     """Say what is known of the network; what was known before holds until another proof."""
-    unverified = environment.network_isolation == "Unverified"
     before = _before(environment, NETWORK_ISOLATED)
-    if proof is None and not unverified and before.get("status") in ("True", "False"):
+    if proof is None and environment.proves_isolation and before.get("status") in ("True", "False"):
         return before
     value: ConditionStatus = "Unknown"
     verdict = Verdict(
         ready=False,
         reason="NotVerified",
-        message="networkIsolation is Unverified, so that no algorithm shows anything"
-        if unverified
-        else "no algorithm has shown yet whether the NetworkPolicies are enforced",
+        message="no algorithm has shown yet whether the NetworkPolicies are enforced"
+        if environment.proves_isolation
+        else "networkIsolation is Unverified, so that no algorithm shows anything",
     )
-    if proof is not None and not unverified:
+    if proof is not None and environment.proves_isolation:
         value = "True" if proof.is_closed else "False"
         verdict = _CLOSED if proof.is_closed else _open(proof.job)
     return condition_dict(_condition(environment, NETWORK_ISOLATED, value, verdict, now=now))

@@ -130,7 +130,7 @@ def loader_task(
 
 def closed(terms: Terms, images: Images) -> tuple[Endpoint, ...]:
     """List what an algorithm must not reach, which its launcher tries before it begins."""
-    if terms.network_isolation == "Unverified":
+    if not terms.proves_isolation:
         return ()
     if terms.network_isolation == "CanaryOnly" or images.api_server is None:
         return images.canary
@@ -177,7 +177,7 @@ def _loader(job: ComputeJob, terms: Terms, attempt: int, images: Images) -> Mani
         seconds=deadlines.volumes + deadlines.loading + _MARGIN_SECONDS,
         task=replace(
             task,
-            canary=images.canary if terms.network_isolation != "Unverified" else (),
+            canary=images.canary if terms.proves_isolation else (),
             closed=closed(terms, images),
         ).encode(),
         volumes=[
