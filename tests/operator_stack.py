@@ -224,3 +224,16 @@ def operator_stack(folder: Path, volumes: int) -> Iterator[Stack]:
         stack.kubectl("create", "-f", "-", stdin=json.dumps(everything))
         stack.kubectl("apply", "-f", "-", stdin=json.dumps(environment("env")))
         yield stack
+
+
+@contextmanager
+def running_operator(folder: Path, volumes: int, **settings: str) -> Iterator[Stack]:
+    """Run an operator of these settings as well; it must live to the end, and then end well."""
+    with operator_stack(folder, volumes) as stack:
+        stack.settings |= settings
+        stack.start()
+        stack.kubectl("wait", "--for=condition=Ready", "-n", JOBS, "cenv/env")
+        yield stack
+        assert stack.process is not None
+        assert stack.process.poll() is None, "the operator died"
+        assert stack.stop() == 0

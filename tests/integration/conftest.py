@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from apiserver import ApiServer
+from c2d_operator.cluster import Cluster, connect
 from c2d_provider.chain import ChainSettings, EvmChains, settings_from
 from chain import Ocean
 from local_stack import chain as local_chain
 from local_stack import toolchain
 from local_stack.api_server import api_server
+from operator_stack import Stack
 from rpc_relay import OpenChains, Relay
 from schemas import CRDS
 
@@ -39,6 +41,13 @@ async def farewells() -> AsyncIterator[None]:
     async with asyncio.timeout(_FAREWELL):
         while len(open_files()) > _LOOPS_OWN:  # noqa: ASYNC110 - nothing tells of their end
             await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def cluster(stack: Stack) -> AsyncIterator[Cluster]:
+    """The administrator's access to the API server of a module's own `stack`."""
+    async with connect(500, 500, 10, str(stack.kubeconfig)) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

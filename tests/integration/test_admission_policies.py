@@ -3,13 +3,13 @@
 import json
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import examples
-from c2d_operator.cluster import Cluster, connect
+from c2d_operator.cluster import Cluster
 from operator_stack import JOBS, ROOT, Json, Stack, eventually, job, operator_stack, until
 from pretend_node import node, succeed
 
@@ -64,12 +64,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         finally:
             code = stack.stop()
         assert code == 0
-
-
-@pytest.fixture
-async def cluster(stack: Stack) -> AsyncIterator[Cluster]:
-    async with connect(500, 500, 10, str(stack.kubeconfig)) as cluster:
-        yield cluster
 
 
 def tried(

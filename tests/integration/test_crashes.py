@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from c2d_operator.cluster import Cluster, connect
+from c2d_operator.cluster import Cluster
 from meddling_proxy import Land, MeddlingProxy, answered, meddling_proxy
 from operator_stack import (
     JOBS,
@@ -39,12 +39,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("crashes") / "cluster"
     with operator_stack(folder, volumes=150) as stack:
         yield stack
-
-
-@pytest.fixture
-async def cluster(stack: Stack) -> AsyncIterator[Cluster]:
-    async with connect(500, 500, 10, str(stack.kubeconfig)) as cluster:
-        yield cluster
 
 
 @pytest.fixture

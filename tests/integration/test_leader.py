@@ -2,11 +2,11 @@
 
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from c2d_operator.cluster import Cluster, connect
+from c2d_operator.cluster import Cluster
 from operator_stack import (
     JOBS,
     LIMIT,
@@ -26,12 +26,6 @@ SYSTEM = "c2d-system"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with operator_stack(tmp_path_factory.mktemp("leader") / "cluster", volumes=6) as stack:
         yield stack
-
-
-@pytest.fixture
-async def cluster(stack: Stack) -> AsyncIterator[Cluster]:
-    async with connect(500, 500, 10, str(stack.kubeconfig)) as cluster:
-        yield cluster
 
 
 @pytest.fixture

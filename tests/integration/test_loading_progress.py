@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from c2d_api.progress import Tally
-from c2d_operator.cluster import LOG_BYTES, Cluster, NotFoundError, connect
-from operator_stack import JOBS, Json, Stack, eventually, job, operator_stack, until
+from c2d_operator.cluster import LOG_BYTES, Cluster, NotFoundError
+from operator_stack import JOBS, Json, Stack, eventually, job, running_operator, until
 from pretend_node import node
 
 NODE = "node-with-logs"
@@ -21,19 +21,8 @@ NODE = "node-with-logs"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with operator_stack(tmp_path_factory.mktemp("progress") / "cluster", volumes=2) as stack:
-        stack.start()
-        stack.kubectl("wait", "--for=condition=Ready", "-n", JOBS, "cenv/env")
+    with running_operator(tmp_path_factory.mktemp("progress") / "cluster", volumes=2) as stack:
         yield stack
-        assert stack.process is not None
-        assert stack.process.poll() is None, "the operator died"
-        assert stack.stop() == 0
-
-
-@pytest.fixture
-async def cluster(stack: Stack) -> AsyncIterator[Cluster]:
-    async with connect(500, 500, 10, str(stack.kubeconfig)) as cluster:
-        yield cluster
 
 
 class Kubelet:

@@ -1,13 +1,13 @@
 """Secrets and claims of jobs: offered ones are mounted, others are not, on a real API server."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from c2d_operator.cluster import Cluster, RefusedError, connect
-from operator_stack import JOBS, Json, Stack, children, condition, job, operator_stack, until
+from operator_stack import JOBS, Json, Stack, children, condition, job, running_operator, until
 from pretend_node import node, succeed
 
 OFFERED = {"computetodata.io/offered": "true"}
@@ -16,19 +16,8 @@ S3CR3T = "s3cr3t-of-a-tenant"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with operator_stack(tmp_path_factory.mktemp("offers") / "cluster", volumes=8) as stack:
-        stack.start()
-        stack.kubectl("wait", "--for=condition=Ready", "-n", JOBS, "cenv/env")
+    with running_operator(tmp_path_factory.mktemp("offers") / "cluster", volumes=8) as stack:
         yield stack
-        assert stack.process is not None
-        assert stack.process.poll() is None, "the operator died"
-        assert stack.stop() == 0
-
-
-@pytest.fixture
-async def cluster(stack: Stack) -> AsyncIterator[Cluster]:
-    async with connect(500, 500, 10, str(stack.kubeconfig)) as cluster:
-        yield cluster
 
 
 def make(stack: Stack, kind: str, name: str, labels: Json | None = None) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import aiohttp
 import pytest
 
 from c2d_api.exits import PodExit
-from c2d_operator.cluster import AlreadyExistsError, Cluster, connect
+from c2d_operator.cluster import AlreadyExistsError, Cluster
 from operator_stack import (
     JOBS,
     Json,
@@ -18,7 +18,7 @@ from operator_stack import (
     environment,
     eventually,
     job,
-    operator_stack,
+    running_operator,
     until,
 )
 from pretend_node import node, succeed
@@ -28,20 +28,9 @@ CANARY_PORT = 18033
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with operator_stack(tmp_path_factory.mktemp("operator") / "cluster", volumes=12) as stack:
-        stack.settings["C2D_CANARY"] = f"127.0.0.1:{CANARY_PORT}"
-        stack.start()
-        stack.kubectl("wait", "--for=condition=Ready", "-n", JOBS, "cenv/env")
+    folder, canary = tmp_path_factory.mktemp("operator") / "cluster", f"127.0.0.1:{CANARY_PORT}"
+    with running_operator(folder, volumes=12, C2D_CANARY=canary) as stack:
         yield stack
-        assert stack.process is not None
-        assert stack.process.poll() is None, "the operator died"
-        assert stack.stop() == 0
-
-
-@pytest.fixture
-async def cluster(stack: Stack) -> AsyncIterator[Cluster]:
-    async with connect(500, 500, 10, str(stack.kubeconfig)) as cluster:
-        yield cluster
 
 
 async def test_a_job_ends_complete_within_sixteen_writes(stack: Stack, cluster: Cluster) -> None:
